@@ -1,0 +1,27 @@
+"""trionitro: write an AWS Nitro Enclave as one Trio program."""
+
+# General layout: everything real lives in _underscored modules, and the packages
+# only re-export. Imports point downwards, in this order (tests/test_layering.py):
+#
+#   _exceptions, _endpoints, _framing, abc    no I/O of their own
+#   _channel, _relay                          streams
+#   vsock                                     addresses become streams
+#   proxy                                     python -m trionitro.proxy
+#   testing, sandbox                          the emulated world; nothing below knows
+#   _cli, __main__                            the only place that prints or exits
+
+from __future__ import annotations
+
+from trionitro._endpoints import Endpoint as Endpoint
+from trionitro._endpoints import TcpEndpoint as TcpEndpoint
+from trionitro._endpoints import UnixEndpoint as UnixEndpoint
+from trionitro._endpoints import VsockEndpoint as VsockEndpoint
+from trionitro._endpoints import parse_endpoint as parse_endpoint
+from trionitro._exceptions import CannotStartError as CannotStartError
+from trionitro._exceptions import ConfigError as ConfigError
+from trionitro._exceptions import NotAllowedError as NotAllowedError
+from trionitro._exceptions import ProtocolError as ProtocolError
+from trionitro._relay import Ending as Ending
+from trionitro._relay import Progress as Progress
+from trionitro._relay import Transfer as Transfer
+from trionitro._relay import relay as relay

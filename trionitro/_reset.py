@@ -1,0 +1,40 @@
+"""Closing a stream so that the peer can't take it for a whole one."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from typing import Final
+
+import trio
+
+__all__ = ["reset", "socket_of"]
+
+#: ``struct linger``: on, for no time at all. Closing then sends RST.
+_LINGER_NOT: Final = struct.pack("ii", 1, 0)
+
+
+def socket_of(stream: trio.abc.AsyncResource) -> trio.socket.SocketType | None:
+    """Return the socket under ``stream``, or None if it isn't a plain socket.
+
+    Trio's :class:`~trio.SocketStream` and our vsock streams on sockets show theirs
+    as ``.socket``; a stream that transforms its bytes must not.
+
+    """
+    found = getattr(stream, "socket", None)
+    return found if isinstance(found, trio.socket.SocketType) else None
+
+
+async def reset(stream: trio.abc.AsyncResource) -> None:
+    """Close ``stream`` at once, with a TCP reset (RST) where there is such a thing.
+
+    AF_UNIX and AF_VSOCK have no reset: there the close is all there is.
+
+    """
+    sock = socket_of(stream)
+    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+        # A socket that is closed already has nothing left to say.
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+    await trio.aclose_forcefully(stream)

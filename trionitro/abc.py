@@ -1,0 +1,99 @@
+"""The seams: what an enclave gets from its surroundings, as interfaces.
+
+Production code depends on these and nothing behind them, which is why a whole
+enclave runs in a test. This is a public namespace: everything in it is API.
+
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Final
+
+import attrs
+import trio.abc
+
+__all__ = ["VMADDR_ANY", "VsockAddress", "VsockListener", "VsockNetwork", "VsockStream"]
+
+#: "Any CID", "any port", and "not known" where a peer has not said who it is
+#: (``VMADDR_CID_ANY`` and ``VMADDR_PORT_ANY`` of ``linux/vm_sockets.h``).
+VMADDR_ANY: Final = 0xFFFF_FFFF
+
+
+@attrs.frozen
+class VsockAddress:
+    """Who is at one end of a vsock stream.
+
+    Attributes:
+      cid: the context identifier, or ``VMADDR_ANY`` when it is not known.
+      port: the port, or ``VMADDR_ANY`` when it is not known.
+
+    """
+
+    cid: int
+    port: int
+
+    def __str__(self) -> str:
+        return f"vsock://{self.cid}:{self.port}"
+
+
+class VsockStream(trio.abc.HalfCloseableStream):
+    """A vsock connection.
+
+    The rules are those of :class:`trio.abc.HalfCloseableStream`, with one
+    warning: a vsock has no reset. A peer that was killed in the middle of a
+    sentence reads as a clean end-of-file, so framing or TLS must tell a
+    truncated stream from a whole one.
+
+    """
+
+    @property
+    @abstractmethod
+    def peer(self) -> VsockAddress:
+        """The other end's CID and port, as far as the network vouches for them."""
+
+
+#: What :meth:`VsockNetwork.open_listener` returns.
+VsockListener = trio.abc.Listener[VsockStream]
+
+
+class VsockNetwork(ABC):
+    """How vsock addresses become streams."""
+
+    @property
+    def cid(self) -> int | None:
+        """This side's own CID, or None when the network can't tell."""
+        return None
+
+    @abstractmethod
+    async def open_stream(self, cid: int, port: int) -> VsockStream:
+        """Connect to ``port`` of the machine ``cid``.
+
+        Raises:
+          OSError: if nobody listens there, nobody is there, or this machine has
+              no vsock; the message says which, as far as the network knows.
+
+        Cancellation:
+          Nothing is left open. The peer may have seen a connection come and go.
+
+        """
+
+    @abstractmethod
+    async def open_listener(
+        self, port: int, *, backlog: int | None = None
+    ) -> VsockListener:
+        """Listen on ``port``, for peers with any CID.
+
+        Args:
+          port: 0 to 2**32 - 2; ``VMADDR_ANY`` picks a free one.
+          backlog: how many connections may wait to be accepted; None for the
+              system's usual number.
+
+        Returns:
+          A listener that has, beside :class:`trio.abc.Listener`'s methods, a
+          ``port`` attribute with the port it is bound to.
+
+        Raises:
+          OSError: if the port is taken or not allowed, or there is no vsock.
+
+        """
