@@ -41,11 +41,18 @@ CID_NAMES: Final = {"local": 1, "host": 2, "parent": 3}
 #: ``sun_path`` holds 108 bytes, one of them the final NUL.
 _MAX_UNIX_PATH: Final = 107
 
-_LABEL: Final = re.compile(r"(?!-)[\w-]{1,63}(?<!-)")
+#: ASCII only: a name in another script is written as DNS has it (``xn--…``). The
+#: resolver would fold full-width digits into an address, and a full-width name into
+#: another name, behind the back of whoever compares.
+_LABEL: Final = re.compile(r"(?!-)[\w-]{1,63}(?<!-)", re.ASCII)
 
 #: A name that ends in a number is an address to ``getaddrinfo``: "127.1" is
 #: 127.0.0.1 there, and "0x7f.1" too. Only the usual four numbers pass here.
 _NUMERIC_LABEL: Final = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
+
+#: The interface of a link-local address (``fe80::1%eth0``), of which ``ipaddress``
+#: takes anything.
+_SCOPE: Final = re.compile(r"[\w.-]{1,15}", re.ASCII)
 
 _EXAMPLES: Final = {
     "tcp": "tcp://127.0.0.2:443",
@@ -225,7 +232,7 @@ def parse_host(text: str) -> str:
 
     """
     try:
-        return str(ipaddress.ip_address(text))
+        return _parse_address(text)
     except ValueError:
         pass
     labels = text.removesuffix(".").split(".")
@@ -240,13 +247,23 @@ def _bracketed_host(text: str) -> str:
     if not text:
         return text
     if text.startswith("[") and text.endswith("]"):
+        address = text[1:-1]
         try:
-            return str(ipaddress.IPv6Address(text[1:-1]))
+            if ":" in address:
+                return _parse_address(address)
         except ValueError:
-            raise ConfigError(f"the host {text!r} is not an IPv6 address") from None
+            pass
+        raise ConfigError(f"the host {text!r} is not an IPv6 address")
     if ":" in text:
         raise ConfigError(f"the host {text!r} has a colon: an IPv6 address takes [ ]")
     return parse_host(text)
+
+
+def _parse_address(text: str) -> str:
+    _, percent, scope = text.partition("%")
+    if percent and not _SCOPE.fullmatch(scope):
+        raise ValueError(f"{scope!r} is no interface")
+    return str(ipaddress.ip_address(text))
 
 
 def _parse_port(text: str, *, highest: int) -> int:

@@ -10,6 +10,7 @@ from typing import Final
 import attrs
 import trio
 import trio.abc
+import trio.lowlevel
 
 from trionitro._reset import reset
 
@@ -29,7 +30,7 @@ class Ending(enum.StrEnum):
     LEFT_BROKE = "left broke"
     #: The right peer, likewise.
     RIGHT_BROKE = "right broke"
-    #: No byte moved in either direction for the idle timeout.
+    #: Nothing moved in either direction for the idle timeout.
     IDLE = "idle"
 
 
@@ -78,15 +79,16 @@ async def relay(
     Args:
       left: one stream; nobody else may use it meanwhile.
       right: the other, likewise.
-      idle_timeout: seconds without a byte in either direction, after which both
-          are given up.
+      idle_timeout: seconds after which both are given up, when nothing arrived and
+          nothing was passed on in either direction.
       progress: counted up as bytes are passed on.
 
     Resource handling:
       Both streams are closed when this returns, raises, or is cancelled.
 
     Error handling:
-      A peer that breaks ends the relay: there is nothing left to say to it. The
+      A peer that breaks ends the relay: there is nothing left to say to it. (If it
+      had sent end-of-file before, this shows when something is sent to it.) The
       other side, and both after an idle timeout or a cancellation, must not take a
       truncated stream for a whole one, so TCP is reset, never given a clean
       end-of-file. AF_UNIX and AF_VSOCK have no reset to pass on: framing or TLS must
@@ -143,12 +145,17 @@ class _PortableFlow:
         blame = source_broke
         try:
             while data := await source.receive_some(_CHUNK):
+                self._put_off_idling()
                 blame = sink_broke
                 await sink.send_all(data)
                 blame = source_broke
                 passed(self.progress, len(data))
                 self._put_off_idling()
+                del data  # an idle direction holds nothing
             blame = sink_broke
+            # A socket tells of a reset once. When it told the other pump, this one
+            # reads an end-of-file, which must not be passed on as if it were one.
+            await trio.lowlevel.checkpoint_if_cancelled()
             await sink.send_eof()
         except trio.BrokenResourceError:
             self._broke = self._broke or blame

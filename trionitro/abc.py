@@ -53,8 +53,13 @@ class VsockStream(trio.abc.HalfCloseableStream):
         """The other end's CID and port, as far as the network vouches for them."""
 
 
-#: What :meth:`VsockNetwork.open_listener` returns.
-VsockListener = trio.abc.Listener[VsockStream]
+class VsockListener(trio.abc.Listener[VsockStream]):
+    """A port that vsock peers connect to."""
+
+    @property
+    @abstractmethod
+    def port(self) -> int:
+        """The port that is listened on."""
 
 
 class VsockNetwork(ABC):
@@ -88,10 +93,6 @@ class VsockNetwork(ABC):
           port: 0 to 2**32 - 2; ``VMADDR_ANY`` picks a free one.
           backlog: how many connections may wait to be accepted; None for the
               system's usual number.
-
-        Returns:
-          A listener that has, beside :class:`trio.abc.Listener`'s methods, a
-          ``port`` attribute with the port it is bound to.
 
         Raises:
           OSError: if the port is taken or not allowed, or there is no vsock.

@@ -15,14 +15,14 @@ from trionitro._endpoints import (
 )
 from trionitro._exceptions import ConfigError
 
-__all__ = ["Family", "ProxyConfig", "Route"]
+__all__ = ["DEFAULT_GRACE", "Family", "ProxyConfig", "Route"]
 
 #: Which IP versions a target's name may resolve to: 4, 6, or None for both.
 Family = Literal[4, 6] | None
 
 #: Long enough for an enclave that is still booting, and for a drain that a systemd
 #: unit's usual 90 seconds of patience covers.
-_DEFAULT_GRACE: Final = 30.0
+DEFAULT_GRACE: Final = 30.0
 
 
 def _not_negative(
@@ -35,6 +35,15 @@ def _not_negative(
 def _positive(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
     if not value > 0:
         raise ConfigError(f"{attribute.name} must be more than 0, was {value}")
+
+
+def _whole_or_infinite(
+    instance: object, attribute: attrs.Attribute[Any], value: float
+) -> None:
+    if not value >= 1 or (value != math.inf and value != int(value)):
+        raise ConfigError(
+            f"{attribute.name} must be a whole number of 1 or more, was {value}"
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -62,7 +71,7 @@ class Route:
     forward: Endpoint
     allow_cids: frozenset[int] = frozenset()
     family: Family = None
-    max_connections: float = attrs.field(default=math.inf, validator=_positive)
+    max_connections: float = attrs.field(default=math.inf, validator=_whole_or_infinite)
     connect_timeout: float = attrs.field(default=10.0, validator=_positive)
     connect_attempts: int = attrs.field(default=1, validator=_positive)
     connect_delay: float = attrs.field(default=1.0, validator=_not_negative)
@@ -107,7 +116,7 @@ class ProxyConfig:
     routes: tuple[Route, ...]
     allowlist: str | None = None
     metrics: Endpoint | None = None
-    grace: float = attrs.field(default=_DEFAULT_GRACE, validator=_not_negative)
+    grace: float = attrs.field(default=DEFAULT_GRACE, validator=_not_negative)
 
     def __attrs_post_init__(self) -> None:
         if not self.routes:

@@ -1,0 +1,150 @@
+"""Imports point downwards only, and what does no I/O imports no Trio."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import trionitro
+
+#: What may be imported, lowest first: a module imports from its own layer and from
+#: those before it. A package stands for all that is in it, and a name written out
+#: in full goes before its package. ``trionitro/__init__.py`` explains the order.
+LAYERS: Final = (
+    ("_exceptions", "_framing", "_structuring", "abc"),
+    ("_endpoints",),
+    ("_channel", "_http_server", "_multiplexer", "_relay", "_reset", "_unix"),
+    ("vsock",),
+    ("proxy",),
+    ("",),  # the public face
+    ("testing", "sandbox"),
+    ("_cli", "__main__", "proxy.__main__"),
+)
+
+#: The only modules that print, and that say how the process ends.
+TALKERS: Final = ("_cli", "__main__", "proxy.__main__")
+
+#: Protocols and records: bytes and text in, bytes and text out.
+SANS_IO: Final = frozenset(
+    {
+        "_endpoints",
+        "_exceptions",
+        "_framing",
+        "_structuring",
+        "proxy._allowlist",
+        "proxy._config",
+        "proxy._drop_in",
+        "proxy._route",
+        "vsock._connect",
+    }
+)
+
+PACKAGE: Final = Path(trionitro.__file__).parent
+
+
+def name_of(path: Path) -> str:
+    """Name a module as ``LAYERS`` does, without the leading "trionitro."."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts).removesuffix("__init__").rstrip(".")
+
+
+MODULES: Final = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+@cache
+def tree_of(module: str) -> ast.Module:
+    """Parse a module of trionitro."""
+    return ast.parse(MODULES[module].read_text(encoding="utf-8"))
+
+
+def every_import(module: str) -> Iterator[str]:
+    """Yield the full name of all that ``module`` imports, wherever it does so."""
+    for node in ast.walk(tree_of(module)):
+        match node:
+            case ast.Import():
+                yield from (alias.name for alias in node.names)
+            case ast.ImportFrom(level=0, module=str(source)):
+                yield from (f"{source}.{alias.name}" for alias in node.names)
+            case ast.ImportFrom():
+                raise AssertionError(f"{module} has a relative import")
+
+
+def own_imports(module: str) -> Iterator[str]:
+    """Yield the modules of trionitro that ``module`` imports, or imports from."""
+    for name in every_import(module):
+        package, _, inner = name.partition(".")
+        if package == "trionitro":
+            yield inner if inner in MODULES else inner.rpartition(".")[0]
+
+
+def is_in(module: str, package: str) -> bool:
+    """Tell whether ``module`` is ``package``, or in it; all are in the empty one."""
+    return not package or module == package or module.startswith(f"{package}.")
+
+
+def layer_of(module: str) -> int:
+    """Return where ``module`` stands in ``LAYERS``."""
+    places = {name: index for index, layer in enumerate(LAYERS) for name in layer}
+    fitting = [name for name in places if name and is_in(module, name)]
+    if module and not fitting:
+        raise AssertionError(
+            f"trionitro.{module} has no layer yet: add it to LAYERS in {__file__}, and"
+            " to the list in trionitro/__init__.py"
+        )
+    return places[max(fitting, key=len, default="")]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_downwards(module: str) -> None:
+    upwards = {
+        imported
+        for imported in own_imports(module)
+        if layer_of(imported) > layer_of(module)
+    }
+
+    assert not upwards, f"trionitro.{module} imports from above: {upwards}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_private_modules_are_imported_within_their_package_only(module: str) -> None:
+    foreign = {
+        imported
+        for imported in own_imports(module)
+        if imported.rpartition(".")[2].startswith("_")
+        if not is_in(module, imported.rpartition(".")[0])
+    }
+
+    assert not foreign, f"trionitro.{module} goes behind the public face of {foreign}"
+
+
+@pytest.mark.parametrize("module", sorted(SANS_IO & MODULES.keys()))
+def test_what_does_no_io_imports_no_trio(module: str) -> None:
+    trio = {name for name in every_import(module) if name.split(".")[0] == "trio"}
+
+    assert not trio
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_only_the_commands_print_or_exit(module: str) -> None:
+    if any(is_in(module, talker) for talker in TALKERS):
+        return
+
+    said = {
+        f"line {node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(tree_of(module))
+        if isinstance(node, ast.Name | ast.Attribute)
+        if ast.unparse(node) in {"print", "exit", "sys.exit", "os._exit", "SystemExit"}
+    }
+
+    assert not said, f"trionitro.{module} prints or exits"
+
+
+def test_no_name_is_in_two_layers() -> None:
+    names = [name for layer in LAYERS for name in layer]
+
+    assert len(names) == len(set(names))

@@ -1,0 +1,36 @@
+"""``trionitro demo``: no root, no AWS, a few seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from trionitro._cli._logging import set_up_logging
+from trionitro._cli._run import run_async
+from trionitro.sandbox import Step, run_demo, serve_outside
+
+__all__ = ["demo", "demo_outside"]
+
+
+@click.command()
+def demo() -> None:
+    """Show both halves at work on this machine.
+
+    Starts a parent, an enclave and a server outside as processes of their own, joined
+    by an emulated vsock, sends real requests through them, and removes everything.
+    """
+    run_async(run_demo, _print_step)
+
+
+def _print_step(step: Step) -> None:
+    rate = f"{step.size / step.seconds / 1e6:6.0f} MB/s" if step.size else " " * 11
+    print(f"{step.seconds:6.2f} s {rate}  {step.what}: {step.outcome}", flush=True)
+
+
+@click.command("demo-outside", hidden=True)
+@click.argument("certificate", type=click.Path(path_type=Path))
+def demo_outside(certificate: Path) -> None:
+    """Be the world outside, for the demo."""
+    set_up_logging("json")
+    run_async(serve_outside, str(certificate))

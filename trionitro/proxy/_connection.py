@@ -1,0 +1,140 @@
+"""One connection's life: admitted, dialled, relayed, counted."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+
+import attrs
+import structlog
+import trio.abc
+
+from trionitro._endpoints import TcpEndpoint
+from trionitro._exceptions import NotAllowedError
+from trionitro._relay import Ending, Progress, Transfer, relay
+from trionitro._reset import reset, socket_of
+from trionitro.abc import VsockNetwork, VsockStream
+from trionitro.proxy._allowlist import TargetPolicy
+from trionitro.proxy._dial import DialError, dial
+from trionitro.proxy._metrics import Metrics, Outcome, Refusal
+from trionitro.proxy._route import Route
+
+__all__ = ["Surroundings", "carry"]
+
+_log = structlog.get_logger("trionitro.proxy")
+
+_OUTCOMES = {
+    Ending.FINISHED: Outcome.FINISHED,
+    Ending.LEFT_BROKE: Outcome.CLIENT_BROKE,
+    Ending.RIGHT_BROKE: Outcome.TARGET_BROKE,
+    Ending.IDLE: Outcome.IDLE,
+}
+
+
+@attrs.define(eq=False)
+class Surroundings:
+    """What connections share. The allowlist is replaced when it is read again."""
+
+    network: VsockNetwork
+    allowlist: TargetPolicy
+    metrics: Metrics = attrs.field(factory=Metrics)
+
+
+async def carry(
+    client: trio.abc.HalfCloseableStream, route: Route, around: Surroundings
+) -> None:
+    """Carry one accepted connection to the route's target and back, until it ends.
+
+    Resource handling:
+      ``client`` is closed when this returns or is cancelled. Where it did not come
+      to a clean end it is reset, never given an end-of-file it could take for one.
+
+    Error handling:
+      Nothing that goes wrong with one connection leaves this function: it is logged
+      and counted, and others don't notice.
+
+    """
+    metrics = around.metrics
+    outcome = Outcome.CANCELLED
+    metrics.open.labels(route.name).inc()
+    try:
+        outcome = await _carry(client, route, around)
+    except Exception:  # noqa: BLE001  a bug met by one connection is not to end others
+        outcome = Outcome.CRASHED
+        _log.exception("connection crashed", route=route.name)
+    finally:
+        metrics.open.labels(route.name).dec()
+        metrics.total.labels(route.name, outcome).inc()
+        await reset(client)
+
+
+async def _carry(
+    client: trio.abc.HalfCloseableStream, route: Route, around: Surroundings
+) -> Outcome:
+    log = _log.bind(route=route.name, peer=_peer_of(client))
+    if (stranger := _unknown_cid(client, route)) is not None:
+        around.metrics.refusals.labels(route.name, Refusal.CID).inc()
+        log.warning("refused", reason=f"CID {stranger} is not admitted (allow_cids)")
+        return Outcome.REFUSED
+    try:
+        target = await dial(
+            route,
+            network=around.network,
+            allowlist=around.allowlist,
+            timed=around.metrics.dial_seconds.labels(route.name).time,
+        )
+    except NotAllowedError as refusal:
+        around.metrics.refusals.labels(route.name, Refusal.ALLOWLIST).inc()
+        log.warning("refused", reason=str(refusal))
+        return Outcome.REFUSED
+    except DialError as problem:
+        log.warning("dial failed", problem=str(problem))
+        return Outcome.DIAL_FAILED
+    log.debug("connected", target=str(route.forward))
+    progress = Progress()
+    with around.metrics.counting_bytes(route.name, progress):
+        _watch_for_death(client)
+        _watch_for_death(target)
+        transfer = await relay(
+            client, target, idle_timeout=route.idle_timeout, progress=progress
+        )
+    _log_end(log, transfer)
+    return _OUTCOMES[transfer.ending]
+
+
+def _unknown_cid(client: trio.abc.HalfCloseableStream, route: Route) -> int | None:
+    """Return the client's CID if it is one that ``route`` doesn't admit."""
+    if not route.allow_cids or not isinstance(client, VsockStream):
+        return None
+    return None if client.peer.cid in route.allow_cids else client.peer.cid
+
+
+def _peer_of(stream: trio.abc.HalfCloseableStream) -> str:
+    """Say who is at the other end, for the log."""
+    if isinstance(stream, VsockStream):
+        return str(stream.peer)
+    sock = socket_of(stream)
+    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError):  # it may have gone already
+            host, port = sock.getpeername()[:2]
+            return str(TcpEndpoint(host, port))
+    return "unknown"
+
+
+def _watch_for_death(stream: trio.abc.HalfCloseableStream) -> None:
+    """Have TCP notice a peer that is gone without a word: else it stays for ever."""
+    sock = socket_of(stream)
+    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def _log_end(log: structlog.typing.FilteringBoundLogger, transfer: Transfer) -> None:
+    # A peer that breaks off is news about that peer; the proxy is fine.
+    level = "debug" if transfer.ending is Ending.FINISHED else "info"
+    getattr(log, level)(
+        "connection ended",
+        how=str(transfer.ending),
+        to_target=transfer.left_to_right,
+        to_client=transfer.right_to_left,
+    )

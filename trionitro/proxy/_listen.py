@@ -1,0 +1,92 @@
+"""Opening listeners on endpoints of any kind."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any, Final, assert_never
+
+import attrs
+import trio
+import trio.abc
+
+from trionitro._endpoints import Endpoint, TcpEndpoint, UnixEndpoint, VsockEndpoint
+from trionitro._exceptions import CannotStartError
+from trionitro._unix import open_unix_listener
+from trionitro.abc import VMADDR_ANY, VsockNetwork
+
+__all__ = ["Bound", "open_bound"]
+
+#: What to do about the usual reasons.
+_REMEDIES: Final = {
+    errno.EADDRINUSE: "stop what listens there, or choose another",
+    errno.EADDRNOTAVAIL: "this machine has no such address; choose one of its own",
+    errno.EACCES: "ask for the permission (ports below 1024 need"
+    " CAP_NET_BIND_SERVICE), or choose another",
+    errno.ENOENT: "create the directory first",
+}
+
+
+@attrs.frozen
+class Bound:
+    """Listeners that are open, and where.
+
+    Attributes:
+      endpoint: as configured, but with the port that was really bound.
+      listeners: one for each address of the endpoint.
+
+    """
+
+    endpoint: Endpoint
+    listeners: list[trio.abc.Listener[Any]]
+
+    async def aclose(self) -> None:
+        """Close all of them."""
+        for listener in self.listeners:
+            await trio.aclose_forcefully(listener)
+
+
+async def open_bound(endpoint: Endpoint, network: VsockNetwork) -> Bound:
+    """Listen on ``endpoint``.
+
+    Raises:
+      CannotStartError: if it can't be done, with the reason and a remedy.
+
+    """
+    try:
+        match endpoint:
+            case TcpEndpoint():
+                return await _open_tcp(endpoint)
+            case UnixEndpoint():
+                return Bound(endpoint, [await open_unix_listener(endpoint.path)])
+            case VsockEndpoint():
+                return await _open_vsock(endpoint, network)
+            case _:
+                assert_never(endpoint)
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+        remedy = _REMEDIES.get(exc.errno or 0, "check the address")
+        raise CannotStartError(
+            f"can't listen on {endpoint}: {reason}; {remedy}"
+        ) from exc
+
+
+async def _open_tcp(endpoint: TcpEndpoint) -> Bound:
+    listeners = await trio.open_tcp_listeners(endpoint.port, host=endpoint.host or None)
+    if endpoint.port == 0:
+        # Each address got a free port of its own, and an endpoint has but one.
+        for superfluous in listeners[1:]:
+            await superfluous.aclose()
+        del listeners[1:]
+    port: int = listeners[0].socket.getsockname()[1]
+    return Bound(attrs.evolve(endpoint, port=port), list(listeners))
+
+
+async def _open_vsock(endpoint: VsockEndpoint, network: VsockNetwork) -> Bound:
+    if endpoint.cid not in (None, network.cid):
+        raise OSError(
+            errno.EADDRNOTAVAIL,
+            f"CID {endpoint.cid} is not this side's own ({network.cid});"
+            f" write vsock://:{endpoint.port}",
+        )
+    listener = await network.open_listener(endpoint.port or VMADDR_ANY)
+    return Bound(attrs.evolve(endpoint, port=listener.port), [listener])

@@ -1,0 +1,158 @@
+"""What a proxy counts, and how Prometheus reads it."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import functools
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import attrs
+import trio.abc
+from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client import Counter as CounterMetric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from trionitro._http_server import HttpRequest, HttpResponse, answer_http
+from trionitro._relay import Progress
+
+__all__ = ["Metrics", "Outcome", "Refusal"]
+
+
+class Outcome(enum.StrEnum):
+    """How a connection ended."""
+
+    FINISHED = "finished"
+    CLIENT_BROKE = "client broke"
+    TARGET_BROKE = "target broke"
+    IDLE = "idle"
+    DIAL_FAILED = "dial failed"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+    CRASHED = "crashed"
+
+
+class Refusal(enum.StrEnum):
+    """Why a connection was refused."""
+
+    CID = "cid"
+    ALLOWLIST = "allowlist"
+
+
+@attrs.define(eq=False)
+class _Bytes(Collector):
+    """Bytes by route and direction, counted while connections are still open."""
+
+    open: set[tuple[str, Progress]] = attrs.field(factory=set)
+    finished: Counter[tuple[str, str]] = attrs.field(factory=Counter)
+
+    @contextlib.contextmanager
+    def of(self, route: str, progress: Progress) -> Iterator[None]:
+        entry = (route, progress)
+        self.open.add(entry)
+        try:
+            yield
+        finally:
+            self.open.remove(entry)
+            self.finished.update(_directions(*entry))
+
+    def collect(self) -> Iterable[Metric]:
+        totals = self.finished.copy()
+        for entry in self.open:
+            totals.update(_directions(*entry))
+        family = CounterMetricFamily(
+            "trionitro_bytes",
+            "Bytes passed on, by route and direction.",
+            labels=["route", "direction"],
+        )
+        for labels, total in sorted(totals.items()):
+            family.add_metric(labels, total)
+        yield family
+
+
+def _directions(route: str, progress: Progress) -> dict[tuple[str, str], int]:
+    return {
+        (route, "to target"): progress.left_to_right,
+        (route, "to client"): progress.right_to_left,
+    }
+
+
+@attrs.define(eq=False)
+class Metrics:
+    """The counts of one proxy process, for all of its routes.
+
+    Attributes:
+      open: connections accepted and not yet ended.
+      total: connections ended, by outcome (:class:`Outcome`).
+      dial_seconds: how long each attempt to reach a target took, failed ones too.
+      refusals: connections refused, by reason (:class:`Refusal`).
+
+    """
+
+    _registry: CollectorRegistry = attrs.field(factory=CollectorRegistry)
+    _bytes: _Bytes = attrs.field(factory=_Bytes)
+    open: Gauge = attrs.field(init=False)
+    total: CounterMetric = attrs.field(init=False)
+    dial_seconds: Histogram = attrs.field(init=False)
+    refusals: CounterMetric = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._registry.register(self._bytes)
+        self.open = Gauge(
+            "trionitro_connections_open",
+            "Connections open now, by route.",
+            ["route"],
+            registry=self._registry,
+        )
+        self.total = CounterMetric(
+            "trionitro_connections",
+            "Connections ended, by route and outcome.",
+            ["route", "outcome"],
+            registry=self._registry,
+        )
+        self.dial_seconds = Histogram(
+            "trionitro_dial_seconds",
+            "Seconds that one attempt to reach a target took, by route.",
+            ["route"],
+            registry=self._registry,
+        )
+        self.refusals = CounterMetric(
+            "trionitro_refusals",
+            "Connections refused, by route and reason.",
+            ["route", "reason"],
+            registry=self._registry,
+        )
+
+    def add_route(self, route: str) -> None:
+        """Show ``route`` with zeros before its first connection."""
+        self.open.labels(route)
+        self.dial_seconds.labels(route)
+        for outcome in Outcome:
+            self.total.labels(route, outcome)
+        for reason in Refusal:
+            self.refusals.labels(route, reason)
+
+    def counting_bytes(
+        self, route: str, progress: Progress
+    ) -> contextlib.AbstractContextManager[None]:
+        """Count what ``progress`` says, from now on and for good."""
+        return self._bytes.of(route, progress)
+
+    def render(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    async def serve_client(self, stream: trio.abc.Stream) -> None:
+        """Answer the requests of one HTTP client: ``GET /metrics``."""
+        await answer_http(stream, functools.partial(_respond, self))
+
+
+async def _respond(metrics: Metrics, request: HttpRequest) -> HttpResponse:
+    if request.target.partition("?")[0] != "/metrics":
+        return HttpResponse(status=404, body=b"metrics are at /metrics\n")
+    if request.method not in ("GET", "HEAD"):
+        return HttpResponse(status=405, body=b"only GET\n")
+    return HttpResponse(content_type=CONTENT_TYPE_LATEST, body=metrics.render())

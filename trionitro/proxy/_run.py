@@ -1,0 +1,100 @@
+"""A proxy as a process: started, told to reload, told to stop."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from collections.abc import AsyncIterator, Callable
+
+import structlog
+import trio
+
+from trionitro._exceptions import CannotStartError, ConfigError
+from trionitro.abc import VsockNetwork
+from trionitro.proxy._allowlist import NO_ALLOWLIST, Allowlist, TargetPolicy
+from trionitro.proxy._connection import Surroundings
+from trionitro.proxy._route import ProxyConfig
+from trionitro.proxy._server import Proxy
+from trionitro.proxy._systemd import notify
+
+__all__ = ["run_proxy"]
+
+_log = structlog.get_logger("trionitro.proxy")
+
+Load = Callable[[], ProxyConfig]
+
+
+async def run_proxy(load: Load, *, network: VsockNetwork) -> None:
+    """Run the proxy that ``load`` describes until a signal ends it.
+
+    SIGTERM and SIGINT stop accepting and let connections finish for the configured
+    grace; a second one ends them at once. SIGHUP calls ``load`` again and reads the
+    allowlist again; where that fails nothing changes, and the log says why.
+
+    Args:
+      load: returns the configuration; called in a thread, at the start and on every
+          SIGHUP.
+      network: for vsock endpoints.
+
+    Raises:
+      ConfigError: if the configuration or the allowlist is wrong at the start.
+      NotAllowedError: if the allowlist could never let a route do its work.
+      CannotStartError: if a listener can't be opened.
+
+    """
+    _raise_file_limit()
+    with trio.open_signal_receiver(
+        signal.SIGTERM, signal.SIGINT, signal.SIGHUP
+    ) as signals:
+        config, allowlist = await trio.to_thread.run_sync(_read, load)
+        proxy = Proxy(Surroundings(network, allowlist))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_obey, signals, proxy, load, nursery)
+            async with trio.open_nursery() as work:
+                await work.start(proxy.serve, config)
+                notify("READY=1")
+            nursery.cancel_scope.cancel()
+    _log.info("stopped")
+
+
+async def _obey(
+    signals: AsyncIterator[int], proxy: Proxy, load: Load, nursery: trio.Nursery
+) -> None:
+    stopping = False
+    one_at_a_time = trio.Lock()
+    async for signum in signals:
+        if signum == signal.SIGHUP:
+            # Beside this loop: a name that is slow to resolve must not keep SIGTERM.
+            nursery.start_soon(_reload, proxy, load, one_at_a_time)
+        elif stopping:
+            _log.warning("stopping at once", signal=signal.Signals(signum).name)
+            nursery.cancel_scope.cancel()
+        else:
+            stopping = True
+            _log.info("stopping", signal=signal.Signals(signum).name)
+            notify("STOPPING=1")
+            proxy.drain()
+
+
+async def _reload(proxy: Proxy, load: Load, one_at_a_time: trio.Lock) -> None:
+    try:
+        async with one_at_a_time:
+            config, allowlist = await trio.to_thread.run_sync(_read, load)
+            await proxy.reload(config, allowlist)
+    except (ConfigError, CannotStartError) as problem:
+        _log.error("not reloaded", problem=str(problem))
+    else:
+        _log.info("reloaded", routes=len(config.routes))
+
+
+def _read(load: Load) -> tuple[ProxyConfig, TargetPolicy]:
+    config = load()
+    if config.allowlist is None:
+        return config, NO_ALLOWLIST
+    return config, Allowlist.read(config.allowlist)
+
+
+def _raise_file_limit() -> None:
+    """Allow as many descriptors as we may: a connection takes two or more."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

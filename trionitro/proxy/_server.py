@@ -1,0 +1,224 @@
+"""A proxy at work: its routes' listeners and connections, and how they change."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final
+
+import attrs
+import structlog
+import trio
+import trio.abc
+
+from trionitro._endpoints import Endpoint
+from trionitro._exceptions import NotAllowedError
+from trionitro.proxy._allowlist import TargetPolicy
+from trionitro.proxy._connection import Surroundings, carry
+from trionitro.proxy._dial import check_route_allowed
+from trionitro.proxy._limit import LentListener, Places
+from trionitro.proxy._listen import Bound, open_bound
+from trionitro.proxy._route import ProxyConfig, Route
+
+__all__ = ["Proxy"]
+
+_log = structlog.get_logger("trionitro.proxy")
+
+#: Prometheus opens one connection or two; a hundred is a mistake or an attack.
+_SCRAPERS: Final = 16
+
+Handler = Callable[[Any], Awaitable[object]]
+
+
+@attrs.define(eq=False)
+class _Service:
+    """One open endpoint, what it is for, and the connections that came through it.
+
+    Attributes:
+      purpose: the route as configured, or None for the metrics.
+      bound: the open listeners. They outlive the service when another purpose takes
+          the endpoint over.
+      handler: what is done with a connection.
+      places: for how many connections at once.
+
+    """
+
+    purpose: Route | None
+    bound: Bound
+    handler: Handler
+    places: Places
+    _accepting: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _retired: trio.Event = attrs.field(factory=trio.Event)
+    _grace: float = 0.0
+
+    async def serve(self) -> None:
+        """Accept connections until retired, then let them finish for the grace."""
+        lent = [
+            LentListener(listener, self.places) for listener in self.bound.listeners
+        ]
+        async with trio.open_nursery() as connections:
+            with self._accepting:
+                await trio.serve_listeners(
+                    self._handle, lent, handler_nursery=connections
+                )
+            self._retired.set()
+            connections.cancel_scope.deadline = trio.current_time() + self._grace
+
+    async def _handle(self, stream: trio.abc.HalfCloseableStream) -> None:
+        try:
+            await self.handler(stream)
+        finally:
+            self.places.give_back()
+
+    async def retire(self, grace: float) -> None:
+        """Stop accepting, and return when nothing accepts any more.
+
+        The connections get ``grace`` seconds to finish.
+
+        """
+        self._grace = grace
+        self._accepting.cancel()
+        await self._retired.wait()
+
+
+#: What a service is found by when the configuration is read again: the endpoint as
+#: configured, and which one of that spelling it is (free ports look alike).
+_Key = tuple[Endpoint, int]
+
+
+@attrs.define(eq=False)
+class Proxy:
+    """All routes of one process, from their first listener to their last byte.
+
+    Attributes:
+      around: the network, the allowlist and the metrics that connections share.
+
+    """
+
+    around: Surroundings
+    _grace: float = attrs.field(init=False, default=0.0)
+    _services: dict[_Key, _Service] = attrs.field(init=False, factory=dict)
+    _draining: trio.Event = attrs.field(init=False, factory=trio.Event)
+    _routes: trio.Nursery = attrs.field(init=False)
+    _helpers: trio.Nursery = attrs.field(init=False)
+
+    async def serve(
+        self,
+        config: ProxyConfig,
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Do what ``config`` says until :meth:`drain` is called and drained.
+
+        Started (``nursery.start``) when every listener is open.
+
+        Raises:
+          NotAllowedError: if the allowlist could never let a route do its work.
+          CannotStartError: if a listener can't be opened.
+
+        Cancellation:
+          Connections end at once, TCP ones with a reset; all listeners are closed.
+
+        """
+        if config.allowlist is not None:
+            for route in config.routes:
+                await check_route_allowed(route, self.around.allowlist)
+        try:
+            async with trio.open_nursery() as self._helpers:
+                async with trio.open_nursery() as self._routes:
+                    await self._change(config)
+                    task_status.started()
+                    await self._draining.wait()
+                    await self._stop_accepting()
+                # The metrics are there to be read until the last connection's end.
+                self._helpers.cancel_scope.cancel()
+        finally:
+            for service in self._services.values():
+                await service.bound.aclose()
+
+    def drain(self) -> None:
+        """Stop accepting, and let connections finish for the configured grace."""
+        self._draining.set()
+
+    async def reload(self, config: ProxyConfig, allowlist: TargetPolicy) -> None:
+        """Go over to ``config`` and ``allowlist``.
+
+        Routes that stay as they are keep their connections; a changed or removed
+        one's get the grace to finish. An allowlist that forbids a route takes effect
+        on its next connection: a policy that was tightened must hold.
+
+        Raises:
+          CannotStartError: if a new listener can't be opened; nothing has changed
+              then.
+
+        """
+        for route in config.routes:
+            try:
+                await check_route_allowed(route, allowlist)
+            except NotAllowedError as refusal:
+                _log.warning("route will refuse", route=route.name, reason=str(refusal))
+        await self._change(config)
+        self.around.allowlist = allowlist
+
+    async def _change(self, config: ProxyConfig) -> None:
+        wanted = _purposes(config)
+        opened = await self._open_all(wanted.keys() - self._services.keys())
+        for key, service in list(self._services.items()):
+            if key in wanted and wanted[key] == service.purpose:
+                continue
+            await service.retire(self._grace)
+            del self._services[key]
+            if key in wanted:
+                opened[key] = service.bound
+            else:
+                await service.bound.aclose()
+                _log.info("stopped listening", listen=str(service.bound.endpoint))
+        self._grace = config.grace
+        for key in wanted:
+            if key in opened:
+                self._start(key, wanted[key], opened[key])
+
+    async def _open_all(self, keys: Iterable[_Key]) -> dict[_Key, Bound]:
+        opened: dict[_Key, Bound] = {}
+        try:
+            for key in keys:
+                opened[key] = await open_bound(key[0], self.around.network)
+        except BaseException:
+            for bound in opened.values():
+                await bound.aclose()
+            raise
+        return opened
+
+    def _start(self, key: _Key, purpose: Route | None, bound: Bound) -> None:
+        listen = str(bound.endpoint)
+        metrics = self.around.metrics
+        if purpose is None:
+            service = _Service(None, bound, metrics.serve_client, Places(_SCRAPERS))
+            self._helpers.start_soon(service.serve)
+            _log.info("serving metrics", listen=listen)
+        else:
+            route = attrs.evolve(purpose, listen=bound.endpoint)
+            handler = functools.partial(carry, route=route, around=self.around)
+            service = _Service(purpose, bound, handler, Places(route.max_connections))
+            metrics.add_route(route.name)
+            self._routes.start_soon(service.serve)
+            _log.info("listening", listen=listen, forward=str(route.forward))
+        self._services[key] = service
+
+    async def _stop_accepting(self) -> None:
+        for service in self._services.values():
+            if service.purpose is not None:
+                await service.retire(self._grace)
+                await service.bound.aclose()
+
+
+def _purposes(config: ProxyConfig) -> dict[_Key, Route | None]:
+    purposes: dict[_Key, Route | None] = {}
+    seen: Counter[Endpoint] = Counter()
+    pairs = [(route.listen, route) for route in config.routes]
+    for listen, purpose in [*pairs, (config.metrics, None)]:
+        if listen is not None:
+            purposes[listen, seen[listen]] = purpose
+            seen[listen] += 1
+    return purposes

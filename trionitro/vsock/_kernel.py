@@ -1,0 +1,133 @@
+"""AF_VSOCK: the kernel's own vsock, which is what an enclave has."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+from typing import Final, final
+
+import attrs
+import trio
+
+from trionitro.abc import VMADDR_ANY, VsockAddress, VsockNetwork
+from trionitro.vsock._kernel_errors import connect_error, listen_error
+from trionitro.vsock._ports import check_address, check_listening_port
+from trionitro.vsock._stream import SocketVsockListener, SocketVsockStream
+
+__all__ = ["KernelVsock"]
+
+#: The number rather than ``socket.AF_VSOCK``: where Python was built without it, the
+#: kernel's answer is still the one that can be explained.
+_AF_VSOCK: Final = 40
+
+#: ``SO_VM_SOCKETS_CONNECT_TIMEOUT``, which takes a ``struct timeval``, and a day.
+_CONNECT_TIMEOUT: Final = 6
+_A_DAY: Final = struct.pack("@ll", 24 * 60 * 60, 0)
+
+#: ``IOCTL_VM_SOCKETS_GET_LOCAL_CID``, which fills in an unsigned int.
+_GET_LOCAL_CID: Final = 0x7B9
+_CID: Final = struct.Struct("@I")
+
+#: More than any system allows: the kernel lowers it to ``net.core.somaxconn``.
+_LONGEST_BACKLOG: Final = 0xFFFF
+
+
+@final
+@attrs.frozen
+class KernelVsock(VsockNetwork):
+    """The kernel's vsock.
+
+    A peer's CID is what the hypervisor says it is. Between two programs of one
+    machine it takes the module ``vsock_loopback``, and CID 1.
+
+    """
+
+    @property
+    def cid(self) -> int | None:
+        """This machine's CID, or None if ``/dev/vsock`` doesn't tell."""
+        answer = bytearray(_CID.size)
+        try:
+            device = os.open("/dev/vsock", os.O_RDONLY)
+            try:
+                fcntl.ioctl(device, _GET_LOCAL_CID, answer)
+            finally:
+                os.close(device)
+        except OSError:
+            return None
+        (cid,) = _CID.unpack(answer)
+        return None if cid == VMADDR_ANY else int(cid)
+
+    async def open_stream(self, cid: int, port: int) -> SocketVsockStream:
+        """Connect, as :meth:`.VsockNetwork.open_stream` says.
+
+        For as long as the peer is silent this waits, not for the kernel's usual two
+        seconds: the deadline is the caller's.
+
+        """
+        check_address(cid, port)
+        peer = VsockAddress(cid, port)
+        try:
+            sock = await _connected_socket(cid, port)
+        except OSError as error:
+            raise connect_error(error, peer) from error
+        return SocketVsockStream(trio.SocketStream(sock), peer)
+
+    async def open_listener(
+        self, port: int, *, backlog: int | None = None
+    ) -> SocketVsockListener:
+        """Listen, as :meth:`.VsockNetwork.open_listener` says.
+
+        A connection that finds the backlog full is refused at once: unlike TCP, it
+        doesn't try again.
+
+        """
+        check_listening_port(port)
+        await trio.lowlevel.checkpoint()
+        try:
+            sock = _listening_socket(port, backlog)
+        except OSError as error:
+            raise listen_error(error, port) from error
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+        return SocketVsockListener(sock.getsockname()[1], listener, _peer_of)
+
+
+async def _connected_socket(cid: int, port: int) -> trio.socket.SocketType:
+    # A socket is good for one attempt: after a failed one it says EALREADY for ever.
+    sock = trio.socket.socket(_AF_VSOCK, socket.SOCK_STREAM)
+    try:
+        _let_deadlines_decide(sock)
+        await sock.connect((cid, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _let_deadlines_decide(sock: trio.socket.SocketType) -> None:
+    # CPython's setsockopt() on an AF_VSOCK socket takes nothing but integers, and
+    # this option is a struct: hence a second socket object for the same socket, that
+    # believes to be of another family.
+    fd = os.dup(sock.fileno())
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fd) as double:
+        double.setsockopt(_AF_VSOCK, _CONNECT_TIMEOUT, _A_DAY)
+
+
+def _listening_socket(port: int, backlog: int | None) -> socket.socket:
+    sock = socket.socket(_AF_VSOCK, socket.SOCK_STREAM)
+    try:
+        sock.bind((VMADDR_ANY, port))
+        sock.listen(_LONGEST_BACKLOG if backlog is None else backlog)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _peer_of(stream: trio.SocketStream) -> VsockAddress:
+    try:
+        return VsockAddress(*stream.socket.getpeername())
+    except OSError:
+        # It went away before it could be asked; what it has sent can still be read.
+        return VsockAddress(VMADDR_ANY, VMADDR_ANY)
