@@ -1,18 +1,21 @@
-"""Every Python block of the README and of the documentation is a program that runs."""
+"""What the README and the documentation show is true: programs run, files are read."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from trionitro.proxy import Allowlist, read_config
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 README = PAGES[0].read_text(encoding="utf-8")
+
+BLOCK = re.compile(r"^```([a-z]+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 #: The two commands of the first screen. ``.ci/run`` runs them as they stand there.
 COMMANDS = (
@@ -21,22 +24,43 @@ COMMANDS = (
 )
 
 
-def programs() -> Iterator[tuple[str, str]]:
-    """Yield each Python block, with a name that says where it is."""
+def blocks(language: str) -> dict[str, str]:
+    """Find the blocks in a language; their names say where they are."""
+    found = {}
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        for block in re.finditer(r"^```python\n(.*?)^```$", text, re.DOTALL | re.M):
+        for block in BLOCK.finditer(text):
             line = text.count("\n", 0, block.start()) + 1
-            yield f"{page.stem}-line-{line}", block[1]
+            if block[1] == language:
+                found[f"{page.name}:{line}"] = block[2]
+    return found
 
 
-PROGRAMS = dict(programs())
+PROGRAMS = blocks("python")
+CONFIGURATIONS = blocks("toml")
+ALLOWLISTS = blocks("yaml")
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_block_runs(name: str) -> None:
-    command = [sys.executable, "-W", "error", "-c", PROGRAMS[name]]
-    subprocess.run(command, check=True, timeout=20)
+def test_every_python_block_is_a_program_that_runs(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "program.py"
+    file.write_text(PROGRAMS[name], encoding="utf-8")
+    command = [sys.executable, "-W", "error", str(file)]
+
+    assert subprocess.run(command, check=False, timeout=20).returncode == 0
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_every_toml_block_configures_a_proxy(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "proxy.toml"
+    file.write_text(CONFIGURATIONS[name], encoding="utf-8")
+
+    assert read_config(file).config.routes
+
+
+@pytest.mark.parametrize("name", ALLOWLISTS)
+def test_every_yaml_block_is_an_allowlist(name: str) -> None:
+    assert Allowlist.parse(ALLOWLISTS[name]).rules
 
 
 def test_the_readme_has_a_program() -> None:

@@ -37,12 +37,14 @@ _FORMS: Final = "write a name, *.suffix, an IP address or a CIDR like 10.0.0.0/8
 
 
 def as_name(host: str) -> str:
-    """Write ``host`` as rules are compared with it, be it ever so strange."""
+    """Write a target's name as rules are compared with it.
+
+    It is empty, which equals no rule, if it has no such form: nor has DNS one for it.
+    """
     try:
         return plain_name(host)
     except ValueError:
-        # No rule can be written for what has no IDNA form, so this equals none.
-        return host.lower()
+        return ""
 
 
 @attrs.frozen(kw_only=True)

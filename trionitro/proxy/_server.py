@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import attrs
@@ -163,32 +163,26 @@ class Proxy:
 
     async def _change(self, config: ProxyConfig) -> None:
         wanted = _purposes(config)
-        opened = await self._open_all(wanted.keys() - self._services.keys())
-        for key, service in list(self._services.items()):
-            if key in wanted and wanted[key] == service.purpose:
-                continue
-            await service.retire(self._grace)
-            del self._services[key]
-            if key in wanted:
-                opened[key] = service.bound
-            else:
-                await service.bound.aclose()
-                _log.info("stopped listening", listen=str(service.bound.endpoint))
-        self._grace = config.grace
-        for key in wanted:
-            if key in opened:
-                self._start(key, wanted[key], opened[key])
-
-    async def _open_all(self, keys: Iterable[_Key]) -> dict[_Key, Bound]:
-        opened: dict[_Key, Bound] = {}
+        ready: dict[_Key, Bound] = {}
         try:
-            for key in keys:
-                opened[key] = await open_bound(key[0], self.around.network)
+            for key in wanted.keys() - self._services.keys():
+                ready[key] = await open_bound(key[0], self.around.network)
+            # Only now that nothing can be refused any more is anything taken away.
+            for key, service in list(self._services.items()):
+                if key not in wanted:
+                    await self._end(service)
+                    del self._services[key]
+                elif wanted[key] != service.purpose:
+                    await service.retire(self._grace)
+                    ready[key] = service.bound
         except BaseException:
-            for bound in opened.values():
+            for bound in ready.values():
                 await bound.aclose()
             raise
-        return opened
+        self._grace = config.grace
+        for key in wanted:
+            if key in ready:
+                self._start(key, wanted[key], ready[key])
 
     def _start(self, key: _Key, purpose: Route | None, bound: Bound) -> None:
         listen = str(bound.endpoint)
@@ -209,8 +203,12 @@ class Proxy:
     async def _stop_accepting(self) -> None:
         for service in self._services.values():
             if service.purpose is not None:
-                await service.retire(self._grace)
-                await service.bound.aclose()
+                await self._end(service)
+
+    async def _end(self, service: _Service) -> None:
+        await service.retire(self._grace)
+        await service.bound.aclose()
+        _log.info("stopped listening", listen=str(service.bound.endpoint))
 
 
 def _purposes(config: ProxyConfig) -> dict[_Key, Route | None]:

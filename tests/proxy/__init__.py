@@ -1,0 +1,1 @@
+"""Proxies, from their parsers to their processes."""
