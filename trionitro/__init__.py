@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from trionitro._channel import FramedChannel as FramedChannel
 from trionitro._endpoints import Endpoint as Endpoint
 from trionitro._endpoints import TcpEndpoint as TcpEndpoint
 from trionitro._endpoints import UnixEndpoint as UnixEndpoint
@@ -21,6 +22,8 @@ from trionitro._exceptions import CannotStartError as CannotStartError
 from trionitro._exceptions import ConfigError as ConfigError
 from trionitro._exceptions import NotAllowedError as NotAllowedError
 from trionitro._exceptions import ProtocolError as ProtocolError
+from trionitro._framing import FrameDecoder as FrameDecoder
+from trionitro._framing import encode_frame as encode_frame
 from trionitro._relay import Ending as Ending
 from trionitro._relay import Progress as Progress
 from trionitro._relay import Transfer as Transfer

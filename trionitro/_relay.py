@@ -104,12 +104,17 @@ async def relay(
         ending = await flow.run()
         finished = ending is Ending.FINISHED
     finally:
-        close = trio.abc.AsyncResource.aclose if finished else reset
+        close = _close if finished else reset
         try:
             await close(left)
         finally:
             await close(right)
     return Transfer(flow.progress.left_to_right, flow.progress.right_to_left, ending)
+
+
+async def _close(stream: trio.abc.AsyncResource) -> None:
+    # Not AsyncResource.aclose itself: that one is abstract, and closes nothing.
+    await stream.aclose()
 
 
 @attrs.define(eq=False)
