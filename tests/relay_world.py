@@ -189,7 +189,7 @@ async def receive_all(stream: Stream) -> bytes:
 
 async def flood(stream: Stream, counted: Callable[[int], object]) -> None:
     """Send for ever."""
-    chunk = bytes(2**14)
+    chunk = bytes(2**12)
     while True:
         await stream.send_all(chunk)
         counted(len(chunk))
@@ -207,6 +207,12 @@ async def clog(stream: Stream) -> int:
             await trio.testing.wait_all_tasks_blocked(cushion=0.005)
         nursery.cancel_scope.cancel()
     return sum(sent)
+
+
+async def clog_both(client: Stream, server: Stream) -> None:
+    """Clog both directions; bytes one way bring acknowledgements for the other."""
+    while await clog(client) + await clog(server):
+        pass
 
 
 async def break_off(stream: Stream) -> None:

@@ -18,11 +18,13 @@ import trio.testing
 from trio.testing import check_half_closeable_stream, wait_all_tasks_blocked
 
 from tests.relay_world import (
+    LOCKSTEP,
     Pair,
     Stream,
     StreamPair,
     World,
     clog,
+    clog_both,
     for_pairs,
     open_world,
     receive_all,
@@ -166,9 +168,12 @@ async def test_a_relayed_pair_of_streams_is_a_half_closeable_stream(pair: Pair) 
 
         async def open_clogged_pair() -> StreamPair:
             client, server = await open_pair()
-            await clog(client)
-            await clog(server)
+            await clog_both(client, server)
             return client, server
 
-        await check_half_closeable_stream(open_pair, open_clogged_pair)
+        # A lockstep stream takes nothing more after a send that was cancelled.
+        can_be_clogged = LOCKSTEP not in (pair.left, pair.right)
+        await check_half_closeable_stream(
+            open_pair, open_clogged_pair if can_be_clogged else None
+        )
         nursery.cancel_scope.cancel()

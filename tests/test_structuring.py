@@ -143,6 +143,20 @@ def test_a_mistake_of_the_program_is_not_put_on_the_user() -> None:
         structure({"name": "x", "load": 0}, Cart, source="f", converter=converter)
 
 
+def test_a_note_of_another_kind_is_no_part_of_the_path() -> None:
+    converter = make_converter()
+
+    def refuse(value: Any, _: Any) -> float:
+        problem = ConfigError("was nothing good")
+        problem.add_note("whoever reads this is debugging")
+        raise problem
+
+    converter.register_structure_hook(float, refuse)
+
+    with pytest.raises(ConfigError, match="^f: load: was nothing good$"):
+        structure({"name": "x", "load": 0}, Cart, source="f", converter=converter)
+
+
 values = st.recursive(
     st.none()
     | st.booleans()

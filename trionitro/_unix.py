@@ -218,7 +218,7 @@ def _make_room(path: str) -> None:
                 errno.EEXIST,
                 "what is there is not a socket; remove it, or choose another path",
             )
-        if _somebody_listens(path):
+        if _is_taken(path):
             raise OSError(errno.EADDRINUSE, "somebody listens there already")
         Path(path).unlink()
     except FileNotFoundError:
@@ -226,15 +226,18 @@ def _make_room(path: str) -> None:
         pass
 
 
-def _somebody_listens(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.setblocking(False)
+def _is_taken(path: str) -> bool:
+    """Tell whether somebody holds the socket at ``path``, without their noticing."""
+    # A datagram socket can't be connected to a stream socket, but whether there is
+    # one the kernel finds out first. A stream would be accepted, and served.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(path)
         except ConnectionRefusedError:
             return False
-        except BlockingIOError:
-            return True  # its backlog is full
+        except OSError as error:
+            if error.errno != errno.EPROTOTYPE:
+                raise
         return True
 
 

@@ -96,6 +96,11 @@ def test_routes_keep_their_order() -> None:
     assert [route.name for route in routes] == ["vsock://:8000", "vsock://:7000"]
 
 
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_family_is_an_ip_version(family: int) -> None:
+    assert parse(f"{ENDPOINTS}family = {family}").config.routes[0].family == family
+
+
 def test_inf_is_no_limit_for_seconds() -> None:
     text = f"grace = inf\n{ENDPOINTS}idle_timeout = inf\n"
 

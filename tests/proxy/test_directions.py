@@ -105,7 +105,7 @@ async def test_unix_sockets_and_enclave_to_enclave(
 async def test_curl_through_both_halves(
     run_proxy: StartProxy, network: Network, tmp_path: Path
 ) -> None:
-    """An unmodified HTTPS client doesn't notice, and checks the server's certificate."""
+    """An unmodified client doesn't notice, and checks the server's certificate."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -21,6 +21,13 @@ def test_a_route_is_called_after_its_listener() -> None:
     assert route("tcp://[::1]:443").name == "tcp://[::1]:443"
 
 
+def test_a_route_tries_once_for_ten_seconds_and_has_no_other_limit() -> None:
+    plain = route()
+
+    assert (plain.connect_attempts, plain.connect_timeout) == (1, 10)
+    assert plain.max_connections == plain.idle_timeout == math.inf
+
+
 @pytest.mark.parametrize(
     ("attribute", "value", "complaint"),
     [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from typing import Any, Final, assert_never
 
 import attrs
@@ -14,7 +16,7 @@ from trionitro._exceptions import CannotStartError
 from trionitro._unix import open_unix_listener
 from trionitro.abc import VMADDR_ANY, VsockNetwork
 
-__all__ = ["Bound", "open_bound"]
+__all__ = ["Bound", "close_all", "open_bound"]
 
 #: What to do about the usual reasons.
 _REMEDIES: Final = {
@@ -27,7 +29,7 @@ _REMEDIES: Final = {
 
 
 @attrs.frozen
-class Bound:
+class Bound(trio.abc.AsyncResource):
     """Listeners that are open, and where.
 
     Attributes:
@@ -40,9 +42,15 @@ class Bound:
     listeners: list[trio.abc.Listener[Any]]
 
     async def aclose(self) -> None:
-        """Close all of them."""
-        for listener in self.listeners:
-            await trio.aclose_forcefully(listener)
+        """Close all of them, at once."""
+        await close_all(self.listeners)
+
+
+async def close_all(resources: Iterable[trio.abc.AsyncResource]) -> None:
+    """Close ``resources`` at once, all of them, even when cancelled meanwhile."""
+    async with AsyncExitStack() as stack:
+        for resource in resources:
+            stack.push_async_callback(trio.aclose_forcefully, resource)
 
 
 async def open_bound(endpoint: Endpoint, network: VsockNetwork) -> Bound:
@@ -75,7 +83,7 @@ async def _open_tcp(endpoint: TcpEndpoint) -> Bound:
     if endpoint.port == 0:
         # Each address got a free port of its own, and an endpoint has but one.
         for superfluous in listeners[1:]:
-            await superfluous.aclose()
+            superfluous.socket.close()
         del listeners[1:]
     port: int = listeners[0].socket.getsockname()[1]
     return Bound(attrs.evolve(endpoint, port=port), list(listeners))

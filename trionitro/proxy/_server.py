@@ -18,7 +18,7 @@ from trionitro.proxy._allowlist import TargetPolicy
 from trionitro.proxy._connection import Surroundings, carry
 from trionitro.proxy._dial import check_route_allowed
 from trionitro.proxy._limit import LentListener, Places
-from trionitro.proxy._listen import Bound, open_bound
+from trionitro.proxy._listen import Bound, close_all, open_bound
 from trionitro.proxy._route import ProxyConfig, Route
 
 __all__ = ["Proxy"]
@@ -134,8 +134,7 @@ class Proxy:
                 # The metrics are there to be read until the last connection's end.
                 self._helpers.cancel_scope.cancel()
         finally:
-            for service in self._services.values():
-                await service.bound.aclose()
+            await close_all([service.bound for service in self._services.values()])
 
     def drain(self) -> None:
         """Stop accepting, and let connections finish for the configured grace."""
@@ -176,8 +175,7 @@ class Proxy:
                     await service.retire(self._grace)
                     ready[key] = service.bound
         except BaseException:
-            for bound in ready.values():
-                await bound.aclose()
+            await close_all(ready.values())
             raise
         self._grace = config.grace
         for key in wanted:

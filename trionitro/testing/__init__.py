@@ -3,3 +3,7 @@
 from __future__ import annotations
 
 from trionitro.testing._cancellation import cancel_at_every_step as cancel_at_every_step
+from trionitro.testing._contracts import check_vsock_network as check_vsock_network
+from trionitro.testing._firecracker import FirecrackerMachine as FirecrackerMachine
+from trionitro.testing._memory_stream import Faults as Faults
+from trionitro.testing._memory_vsock import MemoryVsock as MemoryVsock

@@ -66,9 +66,15 @@ class FirecrackerMachine:
         The guest's own connections to the host don't need this.
 
         """
-        async with await open_unix_listener(self._uds_path) as listener:
+        async with (
+            await open_unix_listener(self._uds_path) as listener,
+            trio.open_nursery() as nursery,
+        ):
             task_status.started()
-            await trio.serve_listeners(self._connect, [listener])
+            # Not serve_listeners(), which would close a stream as soon as the guest
+            # has got it.
+            while True:
+                nursery.start_soon(self._connect, await listener.accept())
 
     async def _connect(self, stream: trio.SocketStream) -> None:
         try:

@@ -111,8 +111,10 @@ class MemoryVsockListener(VsockListener):
         if self._listeners.get(self._port) is self:
             del self._listeners[self._port]
         waiting = self._take_waiting()
-        self._offers.close()
+        # This order: who waits in accept() is told that the listener was closed, not
+        # that there will be no more offers.
         self._waiting.close()
+        self._offers.close()
         # Closing forcefully doesn't wait for anything, and all of them must be.
         with trio.CancelScope(shield=True):
             for stream in waiting:
