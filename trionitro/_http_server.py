@@ -143,12 +143,13 @@ class _Conversation:
             ("content-type", response.content_type),
             ("content-length", str(len(response.body))),
         ]
-        await self._send(h11.Response(status_code=response.status, headers=headers))
-        if not head:
-            await self._send(h11.Data(data=response.body))
-        await self._send(h11.EndOfMessage())
+        await self._send(
+            h11.Response(status_code=response.status, headers=headers),
+            h11.Data(data=b"" if head else response.body),
+            h11.EndOfMessage(),
+        )
 
-    async def _send(self, event: h11.Event) -> None:
-        data = self._http.send(event)
-        if data:
-            await self.stream.send_all(data)
+    async def _send(self, *events: h11.Event) -> None:
+        await self.stream.send_all(
+            b"".join(self._http.send(event) or b"" for event in events)
+        )

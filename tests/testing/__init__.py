@@ -1,0 +1,1 @@
+"""The emulated world: fakes have tests too."""

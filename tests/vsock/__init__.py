@@ -1,0 +1,1 @@
+"""Vsock networks, each against its contract and its own promises."""
