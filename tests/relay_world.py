@@ -140,10 +140,15 @@ class World:
         finally:
             self.ended.set()
 
-    async def ending(self) -> Ending | None:
-        """Wait for the relay's end, and return how it was."""
+    async def ending(self) -> Ending:
+        """Wait for the relay to return, and tell how it ended."""
         await self.ended.wait()
-        return self.transfer and self.transfer.ending
+        assert self.transfer is not None, "the relay raised"
+        return self.transfer.ending
+
+    def mirrored(self) -> World:
+        """Return the same two connections, seen from the other side."""
+        return World(self.server, self.right, self.left, self.client)
 
     async def aclose(self) -> None:
         """Close the two outer ends at once."""
@@ -161,7 +166,9 @@ class World:
 async def open_world(pair: Pair) -> World:
     """Open both connections, even if cancelled meanwhile."""
     with trio.CancelScope(shield=True):
-        return World(*await pair.left.open_pair(), *await pair.right.open_pair())
+        client, left = await pair.left.open_pair()
+        right, server = await pair.right.open_pair()
+    return World(client, left, right, server)
 
 
 @asynccontextmanager

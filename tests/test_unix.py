@@ -232,7 +232,7 @@ async def test_a_directory_that_somebody_keeps_locked_is_waited_for(path: Path) 
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(listen)
-        await trio.sleep(0.01)
+        await wait_all_tasks_blocked()
         assert not path.exists()
         os.close(directory)
 

@@ -113,6 +113,13 @@ def test_a_port_is_a_plain_decimal_number(port: str, said: str) -> None:
     )
 
 
+@pytest.mark.parametrize("port", [1, 65535])
+def test_a_port_at_the_edge_is_taken(port: int) -> None:
+    policy = Allowlist.parse(f"allowlist: [{{address: a, port: {port}}}]")
+
+    assert policy.rules[0].port == port
+
+
 def test_a_port_in_quotes_is_told_to_leave_them_out() -> None:
     assert complaint_about_entry("{address: a, port: '443'}") == (
         ".port was the string '443': write 443 without quotes"

@@ -101,6 +101,12 @@ def test_a_family_is_an_ip_version(family: int) -> None:
     assert parse(f"{ENDPOINTS}family = {family}").config.routes[0].family == family
 
 
+def test_a_single_connection_is_a_limit() -> None:
+    assert (
+        parse(f"{ENDPOINTS}max_connections = 1").config.routes[0].max_connections == 1
+    )
+
+
 def test_inf_is_no_limit_for_seconds() -> None:
     text = f"grace = inf\n{ENDPOINTS}idle_timeout = inf\n"
 

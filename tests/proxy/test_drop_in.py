@@ -154,7 +154,11 @@ def test_any_text_is_a_finite_duration_or_none(text: str) -> None:
         *(("0", 0), ("8000", 8000), ("0x1F40", 8000), ("0X1f40", 8000)),
         *(("0o17500", 8000), ("0O17500", 8000), ("017500", 8000), ("00", 0)),
         *(("0b11", 3), ("0B1_1", 3), ("0x_1f", 31), ("0_17", 15), ("8_000", 8000)),
-        *(("18446744073709551615", 2**64 - 1), ("0x" + "0" * 5000 + "1", 1)),
+        *(
+            ("18446744073709551615", 2**64 - 1),
+            ("0b" + "1" * 64, 2**64 - 1),
+            ("0x" + "0" * 5000 + "1", 1),
+        ),
     ],
 )
 def test_a_number_is_read_as_go_reads_it(text: str, number: int) -> None:
@@ -270,6 +274,15 @@ def test_a_wrong_flag_of_vscproxy_is_named_as_the_user_wrote_it(
         vscproxy_config(**{flag: value})  # type: ignore[arg-type]
 
     assert str(problem.value).startswith(complaint)
+
+
+def test_numbers_at_the_edge_are_taken() -> None:
+    (inner,) = vscproxy_config(2**32 - 2, 2**32 - 2, attempts=1).routes
+    (outer,) = vsock_proxy_config(2**32 - 2, "a.example", 65535, workers=1).routes
+
+    assert inner.forward == VsockEndpoint(2**32 - 2, 2**32 - 2)
+    assert outer.listen == VsockEndpoint(None, 2**32 - 2)
+    assert outer.forward == TcpEndpoint("a.example", 65535)
 
 
 @pytest.mark.parametrize("family", [None, 4, 6])

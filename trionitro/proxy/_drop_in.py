@@ -225,7 +225,7 @@ def _go_fraction(digits: str, unit: int) -> int:
     value, scale = 0, 1.0
     for digit in digits:
         longer = value * 10 + int(digit)
-        if value > (2**63 - 1) // 10 or longer > 2**63:
+        if longer > 2**63:
             break
         value, scale = longer, scale * 10
     return int(value * (unit / scale))
