@@ -120,6 +120,7 @@ class World:
       progress: the relay's.
       transfer: what the relay returned, once it did.
       ended: set when the relay ended, in whatever way.
+      scope: what the relay runs in.
 
     """
 
@@ -130,13 +131,18 @@ class World:
     progress: Progress = attrs.field(factory=Progress)
     transfer: Transfer | None = None
     ended: trio.Event = attrs.field(factory=trio.Event)
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
     async def run_relay(self, idle_timeout: float = float("inf")) -> None:
         """Relay between ``left`` and ``right``."""
         try:
-            self.transfer = await relay(
-                self.left, self.right, idle_timeout=idle_timeout, progress=self.progress
-            )
+            with self.scope:
+                self.transfer = await relay(
+                    self.left,
+                    self.right,
+                    idle_timeout=idle_timeout,
+                    progress=self.progress,
+                )
         finally:
             self.ended.set()
 
@@ -152,8 +158,10 @@ class World:
 
     async def aclose(self) -> None:
         """Close the two outer ends at once."""
-        await trio.aclose_forcefully(self.client)
-        await trio.aclose_forcefully(self.server)
+        try:
+            await trio.aclose_forcefully(self.client)
+        finally:
+            await trio.aclose_forcefully(self.server)
 
     async def assert_relay_closed_its_streams(self) -> None:
         """Fail if the relay left one of its two streams open."""

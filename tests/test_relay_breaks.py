@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import errno
 
-import attrs
 import pytest
 import trio
-import trio.abc
-import trio.lowlevel
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import (
+    MemoryReceiveStream,
+    MemorySendStream,
+    memory_stream_pair,
+    wait_all_tasks_blocked,
+)
 
 from tests.relay_world import (
     TCP,
     UNIX,
-    Kind,
     Pair,
     Stream,
     World,
@@ -28,13 +29,11 @@ from tests.relay_world import (
     clog,
     flood,
     for_pairs,
-    open_tcp_pair,
     open_world,
     receive_all,
     receive_exactly,
     relayed,
     reset_error,
-    send_and_eof,
 )
 from trionitro import Ending, relay
 
@@ -163,85 +162,42 @@ async def test_a_unix_server_that_closes_unread_data_resets_the_tcp_client() -> 
         await assert_was_cut_off(world.client, TCP)
 
 
-@attrs.define(eq=False, slots=False)
-class TellsOnce(trio.abc.HalfCloseableStream):
-    """A stream that breaks as a socket does: one call fails, then it is at its end.
+async def test_an_end_of_file_that_is_read_after_a_break_is_not_passed_on() -> None:
+    """A socket tells of a reset once: the next call finds an end-of-file."""
+    left_sends, left_receives = MemorySendStream(), MemoryReceiveStream()
+    right, server = memory_stream_pair()
+    ends: list[str] = []
 
-    Attributes:
-      broken: set by the call that was told.
-
-    """
-
-    broken: trio.Event = attrs.field(factory=trio.Event)
-    closed: bool = False
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await trio.lowlevel.checkpoint()
-        self.broken.set()
+    async def break_once() -> None:
+        left_receives.put_eof()
         raise trio.BrokenResourceError
 
-    async def wait_send_all_might_not_block(self) -> None:
-        await trio.lowlevel.checkpoint()
+    left_sends.send_all_hook = break_once
+    right.send_stream.close_hook = lambda: ends.append("closed")
+    await server.send_all(b"hello")
 
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        with trio.CancelScope(shield=True):
-            await self.broken.wait()
-        return b""
-
-    async def send_eof(self) -> None:
-        await trio.lowlevel.checkpoint()
-
-    async def aclose(self) -> None:
-        self.closed = True
-        await trio.lowlevel.checkpoint()
-
-
-@attrs.define(eq=False, slots=False)
-class HasOneMessage(TellsOnce):
-    """A stream with something to relay, that notes the ends of file sent to it."""
-
-    messages: list[bytes] = attrs.field(factory=lambda: [b"hello"])
-    eofs: int = 0
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        await trio.lowlevel.checkpoint()
-        if not self.messages:
-            await trio.sleep_forever()
-        return self.messages.pop()
-
-    async def send_eof(self) -> None:
-        self.eofs += 1
-        await trio.lowlevel.checkpoint()
-
-
-async def test_an_end_of_file_that_is_read_after_a_break_is_not_passed_on() -> None:
-    left, right = TellsOnce(), HasOneMessage()
-
-    transfer = await relay(left, right)
+    transfer = await relay(trio.StapledStream(left_sends, left_receives), right)
 
     assert transfer.ending is Ending.LEFT_BROKE
-    assert right.eofs == 0
-    assert left.closed
-    assert right.closed
-
-
-@attrs.define(eq=False, slots=False)
-class FailsToClose(HasOneMessage):
-    """A stream that has trouble to the last."""
-
-    async def aclose(self) -> None:
-        await super().aclose()
-        raise OSError("no luck")
+    assert ends == ["closed"]  # and not by an end-of-file before that
 
 
 async def test_both_streams_are_closed_even_if_closing_one_fails() -> None:
-    left, right = FailsToClose(), FailsToClose()
+    def fail() -> None:
+        raise OSError("no luck")
+
+    left, client = memory_stream_pair()
+    right, server = memory_stream_pair()
+    left.receive_stream.close_hook = right.receive_stream.close_hook = fail
+    await client.send_eof()
+    await server.send_eof()
 
     with pytest.raises(OSError, match="no luck"):
         await relay(left, right)
 
-    assert left.closed
-    assert right.closed
+    for stream in (left, right):
+        with pytest.raises(trio.ClosedResourceError):
+            await stream.receive_some()
 
 
 async def test_a_stream_that_somebody_else_closes_is_a_bug_and_raises() -> None:

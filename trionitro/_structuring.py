@@ -192,7 +192,7 @@ def quote(text: str) -> str:
 def unknown_key(key: object, known: Iterable[str]) -> str:
     """Say that a key is none of those that are ``known``, and which was meant."""
     known = sorted(known)
-    near = difflib.get_close_matches(str(key), known, n=1)
+    near = difflib.get_close_matches(str(key)[:_LONGEST_QUOTE], known, n=1)
     remedy = f"write {near[0]!r}" if near else f"there is {', '.join(known)}"
     return f"the key {quote(str(key))} is unknown: {remedy}"
 

@@ -32,7 +32,7 @@ from trionitro._exceptions import ConfigError
 from trionitro._structuring import read_text
 from trionitro.proxy._addresses import SpecialRange, literal_address
 from trionitro.proxy._allowlist_file import Entry, read_entries
-from trionitro.proxy._rules import Attempt, ExactName, Rule, as_name
+from trionitro.proxy._rules import Attempt, ExactName, Network, Rule, as_name
 
 __all__ = ["NO_ALLOWLIST", "Allowlist", "Decision", "Rule", "TargetPolicy"]
 
@@ -93,6 +93,13 @@ class TargetPolicy(ABC):
 
         If it is, that holds wherever it resolves to, special addresses excepted. If
         it isn't, the addresses it resolves to may still be: :meth:`decide` knows.
+        """
+
+    @abstractmethod
+    def judges_addresses(self, port: int) -> bool:
+        """Say whether the address that a name leads to may allow it at ``port``.
+
+        If not, what :meth:`could_allow` says of a name is the last word.
         """
 
     @abstractmethod
@@ -171,6 +178,10 @@ class Allowlist(TargetPolicy):
                 return self._allow(rule, _target(host, port))
         return self._refuse(host, port)
 
+    def judges_addresses(self, port: int) -> bool:
+        """Look for a rule with an address or a network."""
+        return any(isinstance(r.pattern, Network) for r in self._rules_at(port))
+
     def names_at(self, port: int) -> tuple[str, ...]:
         """Return the names of the rules for ``port``, each once, in their order."""
         patterns = (rule.pattern for rule in self._rules_at(port))
@@ -213,6 +224,10 @@ class _EveryTarget(TargetPolicy):
         """Allow it."""
         reason = f"there is no allowlist, so {_target(host, port)} is allowed"
         return Decision(allowed=True, reason=reason)
+
+    def judges_addresses(self, port: int) -> bool:
+        """Say no: a special address may be refused, but none is needed to allow."""
+        return False
 
     def names_at(self, port: int) -> tuple[str, ...]:
         """Return none: no address depends on them."""

@@ -135,10 +135,10 @@ async def check_route_allowed(route: Route, allowlist: TargetPolicy) -> None:
     if not isinstance(target, TcpEndpoint):
         return
     verdict = allowlist.could_allow(target.host, target.port)
-    if not verdict.allowed:
-        raise NotAllowedError(f"{target} is not allowed: {verdict.reason}")
-    if verdict.rule is not None:
+    if verdict.allowed:
         return
+    if not _is_literal(target.host) and not allowlist.judges_addresses(target.port):
+        raise NotAllowedError(f"{target} is not allowed: {verdict.reason}")
     try:
         with trio.move_on_after(route.connect_timeout):
             _allowed(target, await judge_addresses(target, route.family, allowlist))

@@ -39,7 +39,9 @@ class Faults:
     refuse: bool = False
     delay: float = 0.0
     reset_after: float = math.inf
-    short_writes: int = BUFFER_SIZE
+    short_writes: int = attrs.field(
+        default=BUFFER_SIZE, validator=attrs.validators.ge(1)
+    )
 
 
 def connected_pair(
@@ -210,7 +212,7 @@ class MemoryVsockStream(VsockStream):
 
     def _send_some(self, data: memoryview) -> int:
         room = BUFFER_SIZE - len(self._outgoing.buffer)
-        until_reset = self._faults.reset_after - self._connection.carried
+        until_reset = max(0, self._faults.reset_after - self._connection.carried)
         with data[: int(min(room, self._faults.short_writes, until_reset))] as piece:
             self._outgoing.put(piece)
             self._connection.count(len(piece))

@@ -18,8 +18,8 @@ from trionitro.abc import VMADDR_ANY, VsockAddress
 __all__ = ["CONNECTING", "LISTENING", "connect_error", "listen_error"]
 
 _NO_VSOCK: Final = (
-    "this machine has no vsock; load the module vsock (on Nitro it is there), or use"
-    " --vsock local:DIR to try things out"
+    "this machine has no vsock; load the module vsock, or use --vsock local:DIR to try"
+    " things out"
 )
 
 #: What an errno of connect(2) means.
@@ -42,7 +42,6 @@ CONNECTING: Final[Mapping[int, str]] = MappingProxyType(
             " reaches no other one"
         ),
         errno.EAFNOSUPPORT: _NO_VSOCK,
-        errno.ENOENT: _NO_VSOCK,
     }
 )
 
@@ -58,7 +57,6 @@ LISTENING: Final[Mapping[int, str]] = MappingProxyType(
         ),
         errno.EADDRNOTAVAIL: "that CID is not this machine's",
         errno.EAFNOSUPPORT: _NO_VSOCK,
-        errno.ENOENT: _NO_VSOCK,
     }
 )
 

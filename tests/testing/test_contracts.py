@@ -1,0 +1,262 @@
+"""The contract of vsock networks refuses each network that breaks it."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+import trio
+
+from trionitro.abc import (
+    VMADDR_ANY,
+    VsockAddress,
+    VsockListener,
+    VsockNetwork,
+    VsockStream,
+)
+from trionitro.testing import MemoryVsock, check_vsock_network
+
+
+@attrs.define(eq=False)
+class Stream(VsockStream):
+    """A stream that does what its inner one does; those below do one thing less."""
+
+    inner: VsockStream
+
+    @property
+    def peer(self) -> VsockAddress:
+        return self.inner.peer
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self.inner.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self.inner.wait_send_all_might_not_block()
+
+    async def send_eof(self) -> None:
+        await self.inner.send_eof()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        return await self.inner.receive_some(max_bytes)
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+@attrs.define(eq=False)
+class Listener(VsockListener):
+    """A listener that does what its inner one does."""
+
+    inner: VsockListener
+    stream: type[Stream]
+
+    @property
+    def port(self) -> int:
+        return self.inner.port
+
+    async def accept(self) -> VsockStream:
+        return self.stream(await self.inner.accept())
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+@attrs.define(eq=False)
+class Network(VsockNetwork):
+    """A network that does what a MemoryVsock does."""
+
+    inner: MemoryVsock = attrs.field(factory=MemoryVsock)
+    listener: type[Listener] = Listener
+    stream: type[Stream] = Stream
+
+    @property
+    def cid(self) -> int | None:
+        return self.inner.cid
+
+    async def open_stream(self, cid: int, port: int) -> VsockStream:
+        return self.stream(await self.inner.open_stream(cid, port))
+
+    async def open_listener(
+        self, port: int, *, backlog: int | None = None
+    ) -> VsockListener:
+        inner = await self.inner.open_listener(port, backlog=backlog)
+        return self.listener(inner, self.stream)
+
+
+class ReportsNoPort(Listener):
+    @property
+    def port(self) -> int:
+        return VMADDR_ANY
+
+
+@attrs.define(eq=False)
+class TakesPortsAway(Network):
+    owners: dict[int, VsockListener] = attrs.field(factory=dict)
+
+    async def open_listener(
+        self, port: int, *, backlog: int | None = None
+    ) -> VsockListener:
+        if port in self.owners:
+            await self.owners[port].aclose()
+        listener = await super().open_listener(port, backlog=backlog)
+        self.owners[listener.port] = listener
+        return listener
+
+
+class ConnectsToNobody(Network):
+    async def open_stream(self, cid: int, port: int) -> VsockStream:
+        try:
+            return await super().open_stream(cid, port)
+        except ConnectionRefusedError:
+            async with await self.inner.open_listener(port):
+                return await super().open_stream(cid, port)
+
+
+class KeepsPorts(Listener):
+    async def aclose(self) -> None:
+        self.inner._listeners[self.port] = self.inner  # type: ignore[attr-defined]
+        self.inner._waiting.close()  # type: ignore[attr-defined]
+        await trio.lowlevel.checkpoint()
+
+
+class SaysThereWillBeNoMore(Listener):
+    async def accept(self) -> VsockStream:
+        try:
+            return await super().accept()
+        except trio.ClosedResourceError:
+            raise trio.EndOfChannel from None
+
+
+@attrs.define(eq=False)
+class TakesConnectionsAlong(Listener):
+    accepted: list[VsockStream] = attrs.field(factory=list)
+
+    async def accept(self) -> VsockStream:
+        self.accepted.append(await super().accept())
+        return self.accepted[-1]
+
+    async def aclose(self) -> None:
+        for stream in self.accepted:
+            await stream.aclose()
+        await super().aclose()
+
+
+class EndsAltogether(Stream):
+    async def send_eof(self) -> None:
+        await self.aclose()
+
+
+class IsSomebodyElse(Stream):
+    @property
+    def peer(self) -> VsockAddress:
+        return VsockAddress(self.inner.peer.cid + 1, self.inner.peer.port)
+
+
+@attrs.define(eq=False)
+class HasRoomForTwo(Network):
+    async def open_listener(
+        self, port: int, *, backlog: int | None = None
+    ) -> VsockListener:
+        return await super().open_listener(port, backlog=2)
+
+
+class GivesUpAccepting(Listener):
+    async def accept(self) -> VsockStream:
+        try:
+            return await super().accept()
+        except trio.Cancelled:
+            await trio.aclose_forcefully(self.inner)
+            raise
+
+
+@attrs.define(eq=False)
+class ForgetsCancelledDials(Network):
+    lost: list[VsockStream] = attrs.field(factory=list)
+
+    async def open_stream(self, cid: int, port: int) -> VsockStream:
+        with trio.CancelScope(shield=True):
+            self.lost.append(await super().open_stream(cid, port))
+        await trio.lowlevel.checkpoint()
+        return self.lost[-1]
+
+
+@attrs.define(eq=False)
+class TakesEverything(Stream):
+    waiting: bytearray = attrs.field(factory=bytearray)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        if len(data) > 2**20:
+            await trio.lowlevel.checkpoint()
+        else:
+            await super().send_all(data)
+
+
+class LosesBytes(Stream):
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await super().send_all(data[: 2**20])
+
+
+class NeverWaits(Stream):
+    async def wait_send_all_might_not_block(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+BROKEN: dict[str, tuple[Network, str]] = {
+    "reports no port": (
+        Network(listener=ReportsNoPort),
+        "a free port must be picked and reported",
+    ),
+    "takes ports away": (TakesPortsAway(), "a port in use must be refused"),
+    "connects to nobody": (
+        ConnectsToNobody(),
+        "dialling where nobody listens must be an OSError",
+    ),
+    "keeps ports": (Network(listener=KeepsPorts), "a port must be free again"),
+    "says there will be no more": (
+        Network(listener=SaysThereWillBeNoMore),
+        "closing a listener must wake",
+    ),
+    "takes connections along": (
+        Network(listener=TakesConnectionsAlong),
+        "a connection must outlive its listener",
+    ),
+    "ends altogether": (Network(stream=EndsAltogether), "each direction must end"),
+    "is somebody else": (Network(stream=IsSomebodyElse), "each end must know who"),
+    "has room for two": (HasRoomForTwo(), "many connections at once"),
+    "gives up accepting": (
+        Network(listener=GivesUpAccepting),
+        r"a cancelled accept\(\) must leave",
+    ),
+    "forgets cancelled dials": (
+        ForgetsCancelledDials(),
+        r"a cancelled open_stream\(\) must leave nothing open",
+    ),
+    "takes everything": (Network(stream=TakesEverything), "a slow reader must hold"),
+    "loses bytes": (Network(stream=LosesBytes), "a slow reader must hold"),
+    "never waits": (Network(stream=NeverWaits), "streams must meet trio's contract"),
+}
+
+
+@pytest.mark.parametrize("network_and_sentence", BROKEN.values(), ids=BROKEN)
+async def test_a_broken_network_is_told_what_must_hold(
+    network_and_sentence: tuple[Network, str],
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    network, sentence = network_and_sentence
+
+    with pytest.raises(AssertionError, match=f"^{sentence}.*; but: "):
+        await check_vsock_network(network)
+
+
+async def test_the_network_that_the_broken_ones_are_made_of_is_whole() -> None:
+    await check_vsock_network(Network())
+
+
+async def test_a_network_that_does_not_tell_its_cid_needs_one_to_dial() -> None:
+    class IsNobody(Network):
+        @property
+        def cid(self) -> int | None:
+            return None
+
+    with pytest.raises(ValueError, match="say which one to dial"):
+        await check_vsock_network(IsNobody())
+    await check_vsock_network(IsNobody(), cid=3)

@@ -1,0 +1,196 @@
+"""KernelVsock, as far as this machine's kernel takes part.
+
+Nothing here connects to another machine: what answers there would be somebody's
+host. Where the kernel has a loopback, a machine connects to itself.
+
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+
+import pytest
+import trio
+
+from trionitro.abc import VMADDR_ANY, VsockAddress
+from trionitro.testing import check_vsock_network
+from trionitro.vsock import KernelVsock, _kernel
+from trionitro.vsock._kernel_errors import (
+    CONNECTING,
+    LISTENING,
+    connect_error,
+    listen_error,
+)
+
+LOCAL = 1
+SOMEBODY = VsockAddress(16, 8000)
+
+
+def can_bind(cid: int) -> bool:
+    """Tell whether the kernel takes ``cid`` for one of its own."""
+    try:
+        with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as sock:
+            sock.bind((cid, VMADDR_ANY))
+    except (OSError, AttributeError):
+        return False
+    return True
+
+
+needs_vsock = pytest.mark.skipif(
+    not can_bind(VMADDR_ANY), reason="this kernel has no vsock"
+)
+needs_loopback = pytest.mark.skipif(
+    not can_bind(LOCAL), reason="this kernel has no vsock loopback (CID 1)"
+)
+
+
+@needs_loopback
+async def test_the_loopback_meets_the_contract() -> None:
+    await check_vsock_network(KernelVsock(), cid=LOCAL)
+
+
+@needs_loopback
+async def test_where_nobody_listens_the_error_says_so() -> None:
+    async with await KernelVsock().open_listener(VMADDR_ANY) as listener:
+        port = listener.port
+
+    message = f"can't connect to vsock://1:{port}: nobody listens on that port"
+    with pytest.raises(ConnectionResetError, match=message):
+        await KernelVsock().open_stream(LOCAL, port)
+
+
+@needs_vsock
+async def test_a_free_port_is_the_kernels_choice() -> None:
+    async with await KernelVsock().open_listener(VMADDR_ANY) as listener:
+        assert 1024 <= listener.port < VMADDR_ANY
+
+
+@needs_vsock
+async def test_a_port_in_use_is_an_error_that_names_it() -> None:
+    async with await KernelVsock().open_listener(VMADDR_ANY) as listener:
+        message = f"can't listen on vsock://:{listener.port}: somebody listens there"
+        with pytest.raises(OSError, match=message) as refusal:
+            await KernelVsock().open_listener(listener.port)
+
+    assert refusal.value.errno == errno.EADDRINUSE
+
+
+@needs_vsock
+async def test_a_port_is_free_again_when_its_listener_is_closed() -> None:
+    async with await KernelVsock().open_listener(VMADDR_ANY) as listener:
+        port = listener.port
+
+    async with await KernelVsock().open_listener(port) as again:
+        assert again.port == port
+
+
+@needs_vsock
+async def test_trios_deadlines_decide_and_not_the_kernels_two_seconds() -> None:
+    with trio.socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as sock:
+        _kernel._let_deadlines_decide(sock)
+
+        with socket.socket(
+            socket.AF_UNIX, socket.SOCK_STREAM, 0, os.dup(sock.fileno())
+        ) as double:
+            timeout = double.getsockopt(socket.AF_VSOCK, 6, 16)
+    seconds, microseconds = struct.unpack("@ll", timeout)
+    assert (seconds, microseconds) == (86_400, 0)
+
+
+@needs_vsock
+async def test_a_dial_that_is_cancelled_already_does_not_begin() -> None:
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await KernelVsock().open_stream(LOCAL, 8000)
+
+    assert scope.cancelled_caught
+
+
+@pytest.mark.skipif(
+    not os.access("/dev/vsock", os.R_OK), reason="there is no /dev/vsock to ask"
+)
+def test_the_machines_cid_is_what_the_device_says() -> None:
+    cid = KernelVsock().cid
+
+    assert cid is None or 0 < cid < VMADDR_ANY
+
+
+async def test_a_machine_without_vsock_is_told_what_to_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A family that no kernel has stands for one that this kernel lacks."""
+    monkeypatch.setattr(_kernel, "_AF_VSOCK", 9999)
+    message = "this machine has no vsock.* use --vsock local:DIR to try things out"
+
+    with pytest.raises(OSError, match=f"connect to vsock://1:5: {message}") as refusal:
+        await KernelVsock().open_stream(LOCAL, 5)
+    assert refusal.value.errno == errno.EAFNOSUPPORT
+    with pytest.raises(OSError, match=f"can't listen on a free vsock port: {message}"):
+        await KernelVsock().open_listener(VMADDR_ANY)
+
+
+async def test_ports_and_cids_that_cannot_be_are_refused() -> None:
+    """CPython would dial their lowest 32 bits."""
+    with pytest.raises(ValueError, match="the CID 4294967297 is not"):
+        await KernelVsock().open_stream(2**32 + 1, 8000)
+    with pytest.raises(ValueError, match="the port 4294967295 is not"):
+        await KernelVsock().open_stream(LOCAL, VMADDR_ANY)
+    with pytest.raises(ValueError, match="the port 4294967296 is not"):
+        await KernelVsock().open_listener(2**32)
+
+
+EXPLAINED_CONNECTING = {
+    errno.ECONNRESET: (ConnectionResetError, "nobody listens on that port"),
+    errno.ETIMEDOUT: (TimeoutError, "no such CID, or the enclave is still booting"),
+    errno.ENODEV: (OSError, "vsock_loopback"),
+    errno.ENETUNREACH: (OSError, "the parent is CID 3"),
+    errno.EAFNOSUPPORT: (OSError, "--vsock local:DIR"),
+}
+
+EXPLAINED_LISTENING = {
+    errno.EACCES: (PermissionError, "CAP_NET_BIND_SERVICE"),
+    errno.EADDRINUSE: (OSError, "use another port"),
+    errno.EADDRNOTAVAIL: (OSError, "not this machine's"),
+    errno.EAFNOSUPPORT: (OSError, "--vsock local:DIR"),
+}
+
+
+@pytest.mark.parametrize("code", EXPLAINED_CONNECTING, ids=errno.errorcode.get)
+def test_why_connecting_failed_is_explained(code: int) -> None:
+    kind, words = EXPLAINED_CONNECTING[code]
+
+    error = connect_error(OSError(code, "?"), SOMEBODY)
+
+    assert type(error) is kind
+    assert error.errno == code
+    assert error.strerror is not None
+    assert error.strerror.startswith("can't connect to vsock://16:8000: ")
+    assert words in error.strerror
+
+
+@pytest.mark.parametrize("code", EXPLAINED_LISTENING, ids=errno.errorcode.get)
+def test_why_listening_failed_is_explained(code: int) -> None:
+    kind, words = EXPLAINED_LISTENING[code]
+
+    error = listen_error(OSError(code, "?"), 80)
+
+    assert type(error) is kind
+    assert error.errno == code
+    assert error.strerror is not None
+    assert error.strerror.startswith("can't listen on vsock://:80: ")
+    assert words in error.strerror
+
+
+def test_every_explanation_is_tested() -> None:
+    assert CONNECTING.keys() == EXPLAINED_CONNECTING.keys()
+    assert LISTENING.keys() == EXPLAINED_LISTENING.keys()
+
+
+def test_what_nobody_foresaw_keeps_the_kernels_words() -> None:
+    error = connect_error(OSError(errno.ENOMEM, "?"), SOMEBODY)
+
+    assert error.errno == errno.ENOMEM
+    assert str(error).endswith(f"vsock://16:8000: {os.strerror(errno.ENOMEM)}")
