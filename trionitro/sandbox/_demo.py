@@ -141,7 +141,8 @@ async def _ask_elsewhere(world: World) -> str:
     try:
         await _request(world.elsewhere, world.authority)
     except (httpcore.ConnectError, httpcore.ReadError):
-        return str(proxy.lines[-1]["event"]).partition(": ")[2]
+        said = str(proxy.lines[-1]["event"]).partition(": ")[2]
+        return f"the parent refuses: {said}"
     raise DemoFailedError("a target off the allowlist was reached")
 
 
