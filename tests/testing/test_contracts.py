@@ -18,6 +18,7 @@ from trionitro.abc import (
     VsockStream,
 )
 from trionitro.testing import MemoryVsock, check_vsock_network
+from trionitro.testing._memory_stream import MemoryVsockStream
 
 
 @attrs.define(eq=False)
@@ -203,9 +204,32 @@ class LosesBytes(Stream):
         await super().send_all(data[: 2**20])
 
 
+@attrs.define(eq=False)
+class NeverEndsTwice(Stream):
+    ended: bool = False
+
+    async def send_eof(self) -> None:
+        if self.ended:
+            raise trio.ClosedResourceError
+        self.ended = True
+        await super().send_eof()
+
+
+class EndsInTheMiddle(Stream):
+    async def send_eof(self) -> None:
+        try:
+            await super().send_eof()
+        except trio.BusyResourceError:
+            await trio.lowlevel.checkpoint()
+
+
 class NeverWaits(Stream):
     async def wait_send_all_might_not_block(self) -> None:
-        await trio.lowlevel.checkpoint()
+        assert isinstance(self.inner, MemoryVsockStream)
+        if self.inner._outgoing.is_full():
+            await trio.lowlevel.checkpoint()
+        else:
+            await super().wait_send_all_might_not_block()
 
 
 BROKEN: dict[str, tuple[Network, str]] = {
@@ -240,7 +264,18 @@ BROKEN: dict[str, tuple[Network, str]] = {
     ),
     "takes everything": (Network(stream=TakesEverything), "a slow reader must hold"),
     "loses bytes": (Network(stream=LosesBytes), "a slow reader must hold"),
-    "never waits": (Network(stream=NeverWaits), "streams must meet trio's contract"),
+    "never ends twice": (
+        Network(stream=NeverEndsTwice),
+        "streams must meet trio's contract for half-closeable ones",
+    ),
+    "never waits": (
+        Network(stream=NeverWaits),
+        "streams must meet trio's contract for clogged ones",
+    ),
+    "ends in the middle": (
+        Network(stream=EndsInTheMiddle),
+        "two tasks that send at once must be told",
+    ),
 }
 
 

@@ -45,6 +45,9 @@ class KernelVsock(VsockNetwork):
     A peer's CID is what the hypervisor says it is. Between two programs of one
     machine it takes the module ``vsock_loopback``, and CID 1.
 
+    A task that waits for room to send isn't woken when its peer goes away while there
+    is still something to read from it: whoever sends much must also read.
+
     """
 
     @property

@@ -1,7 +1,7 @@
 /* Blocking reads and writes of a known length, and the blocks that bulk consists of. */
 
 #define _GNU_SOURCE
-#include "load.h"
+#include "wire.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -4,8 +4,8 @@
  * is to do with what follows. The relay between them knows nothing of it.
  */
 
-#ifndef LOAD_H
-#define LOAD_H
+#ifndef WIRE_H
+#define WIRE_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -29,6 +29,9 @@ struct greeting {
     uint32_t task;
     uint32_t milliseconds; /* how long a source sends */
 };
+
+/* A relay that says nothing for so many seconds is taken to hang. */
+#define STALLED_AFTER 5
 
 /* Seconds of the monotonic clock. */
 double now(void);

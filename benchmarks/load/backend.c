@@ -5,7 +5,7 @@
  */
 
 #define _GNU_SOURCE
-#include "load.h"
+#include "wire.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,0 +1,6 @@
+"""growth."""
+from pathlib import Path
+
+
+def run(json: Path | None, svg: Path | None) -> None:
+    pass

@@ -1,0 +1,77 @@
+"""What a process and all its descendants cost: processor time and memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Final
+
+__all__ = ["cpu_seconds", "end", "family", "memory"]
+
+_TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
+
+#: From the command name's closing parenthesis, fields of ``/proc/PID/stat``: the times
+#: that children had used when they were reaped, in user and in kernel mode.
+_REAPED: Final = slice(13, 15)
+
+
+def family(pid: int) -> list[int]:
+    """Return ``pid`` and its live descendants, parents before children."""
+    found = [pid]
+    for parent in found:
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            with contextlib.suppress(OSError):  # that thread has just ended
+                found.extend(map(int, children.read_text().split()))
+    return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time of a process tree so far, ended children included."""
+    return sum(map(_own_and_reaped, family(pid)))
+
+
+def _own_and_reaped(pid: int) -> float:
+    try:
+        # The process's own clock counts nanoseconds, where ``stat`` counts ticks of
+        # 10 ms: too coarse for 256 children that did a millisecond's work each.
+        own = time.clock_gettime((~pid << 3) | 2)  # CPUCLOCK_SCHED
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:  # it has just ended, and its parent counts it
+        return 0.0
+    reaped = stat.rpartition(")")[2].split()[_REAPED]
+    return own + sum(map(int, reaped)) / _TICKS_PER_SECOND
+
+
+def memory(pid: int) -> int:
+    """Return the bytes a process tree has in memory; what is shared counts in part.
+
+    This is the proportional set size: a page that three processes share counts a third
+    for each. The kernel's own memory, for sockets and page tables, isn't in it.
+
+    """
+    return 1024 * sum(map(_proportional_kilobytes, family(pid)))
+
+
+def _proportional_kilobytes(pid: int) -> int:
+    with contextlib.suppress(OSError):  # it has just ended
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8")
+        for line in rollup.splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1])
+    return 0
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Kill a process that we started, and its descendants, and reap it."""
+    for pid in reversed(family(process.pid) if process.poll() is None else []):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with contextlib.suppress(OSError):  # nobody reads what was left in it
+                pipe.close()
