@@ -237,8 +237,8 @@ async def test_a_proxied_stream_is_as_good_as_any(
         client = await trio.open_tcp_stream(entrance.host, entrance.port)
         return client, await target.accept()
 
-    await check_half_closeable_stream(connect, None)
-    nursery.cancel_scope.cancel()
+    async with target:
+        await check_half_closeable_stream(connect, None)
 
 
 # --- reloading --------------------------------------------------------------------
