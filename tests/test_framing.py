@@ -167,6 +167,6 @@ def test_bytes_after_end_of_file_are_a_bug_of_the_caller() -> None:
 
 def test_a_repr_shows_no_payload() -> None:
     decoder = FrameDecoder()
-    decoder.receive_data(encode_frame(b"secret")[:-1])
+    decoder.receive_data(encode_frame(b"secret!")[:-1])
 
     assert "secret" not in repr(decoder)

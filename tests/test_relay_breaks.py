@@ -185,13 +185,15 @@ async def test_an_end_of_file_that_is_read_after_a_break_is_not_passed_on() -> N
 async def test_the_first_to_break_gets_the_blame() -> None:
     left, client = memory_stream_pair()
     right, server = memory_stream_pair()
-    broken = trio.Event()
+    waiting, broken = trio.Event(), trio.Event()
 
     async def break_first() -> None:
+        await waiting.wait()
         broken.set()
         raise trio.BrokenResourceError
 
     async def break_second() -> None:
+        waiting.set()
         with trio.CancelScope(shield=True):
             await broken.wait()
         raise trio.BrokenResourceError
