@@ -24,7 +24,7 @@ from trionitro._exceptions import NotAllowedError as NotAllowedError
 from trionitro._exceptions import ProtocolError as ProtocolError
 from trionitro._framing import FrameDecoder as FrameDecoder
 from trionitro._framing import encode_frame as encode_frame
-from trionitro._relay import Ending as Ending
-from trionitro._relay import Progress as Progress
-from trionitro._relay import Transfer as Transfer
 from trionitro._relay import relay as relay
+from trionitro._transfer import Ending as Ending
+from trionitro._transfer import Progress as Progress
+from trionitro._transfer import Transfer as Transfer
