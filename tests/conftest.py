@@ -1,8 +1,16 @@
-"""What every test has: one way of running Hypothesis."""
+"""What every test has: one way of running Hypothesis, and stacks when it hangs."""
 
 from __future__ import annotations
 
+import signal
+import sys
+from collections.abc import Generator
+from types import FrameType
+
+import pytest
 from hypothesis import settings
+
+from tests.stacks import task_tree
 
 # No deadline: a busy machine is no bug, and pytest-timeout watches for hangs. The
 # same examples every time, so that a red build is about the change at hand; hunt for
@@ -10,3 +18,18 @@ from hypothesis import settings
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 settings.register_profile("hunt", deadline=None, max_examples=2000, print_blob=True)
 settings.load_profile("repeatable")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_timeout_set_timer() -> Generator[None, object, object]:
+    """Have a test that times out show its Trio tasks, which no thread's stack does."""
+    result = yield
+    fail = signal.getsignal(signal.SIGALRM)
+
+    def show_tasks_and_fail(signum: int, frame: FrameType | None) -> None:
+        print(task_tree(), file=sys.stderr)  # noqa: T201  pytest shows it
+        if callable(fail):
+            fail(signum, frame)
+
+    signal.signal(signal.SIGALRM, show_tasks_and_fail)
+    return result

@@ -7,6 +7,7 @@ How it breaks is in ``test_relay_breaks.py``, how it is cancelled in
 
 from __future__ import annotations
 
+import math
 import random
 import socket
 
@@ -14,7 +15,12 @@ import pytest
 import trio
 import trio.abc
 import trio.testing
-from trio.testing import check_half_closeable_stream, wait_all_tasks_blocked
+from trio.testing import (
+    check_half_closeable_stream,
+    lockstep_stream_pair,
+    memory_stream_pair,
+    wait_all_tasks_blocked,
+)
 
 from tests.relay_world import (
     LOCKSTEP,
@@ -31,7 +37,7 @@ from tests.relay_world import (
     relayed,
     send_and_eof,
 )
-from trionitro import Ending, Transfer
+from trionitro import Ending, Transfer, relay
 
 #: More than sockets hold, so that it has to be carried in many pieces.
 MUCH = random.Random(1).randbytes(2**20)
@@ -131,6 +137,34 @@ async def test_an_end_of_file_without_a_byte_before_it_is_passed_on(pair: Pair) 
 
         await world.ended.wait()
         assert world.transfer == Transfer(0, 0, Ending.FINISHED)
+
+
+async def test_a_finished_stream_is_closed_with_all_the_time_it_takes() -> None:
+    """A forceful close would be a reset, and lose what the peer has yet to read."""
+    left, client = memory_stream_pair()
+    right, server = memory_stream_pair()
+    deadlines: list[float] = []
+
+    for stream in (left, right):
+        stream.receive_stream.close_hook = lambda: deadlines.append(
+            trio.current_effective_deadline()
+        )
+    await client.send_eof()
+    await server.send_eof()
+    await relay(left, right)
+
+    assert deadlines == [math.inf, math.inf]
+
+
+async def test_it_takes_one_buffer_at_a_time_of_what_a_stream_has_to_give() -> None:
+    left, client = memory_stream_pair()
+    right, server = lockstep_stream_pair()
+    await client.send_all(MUCH)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(relay, left, right)
+        assert len(await server.receive_some()) <= 2**16
+        nursery.cancel_scope.cancel()
 
 
 @for_pairs()

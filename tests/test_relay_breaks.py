@@ -182,6 +182,28 @@ async def test_an_end_of_file_that_is_read_after_a_break_is_not_passed_on() -> N
     assert ends == ["closed"]  # and not by an end-of-file before that
 
 
+async def test_the_first_to_break_gets_the_blame() -> None:
+    left, client = memory_stream_pair()
+    right, server = memory_stream_pair()
+    broken = trio.Event()
+
+    async def break_first() -> None:
+        broken.set()
+        raise trio.BrokenResourceError
+
+    async def break_second() -> None:
+        with trio.CancelScope(shield=True):
+            await broken.wait()
+        raise trio.BrokenResourceError
+
+    right.send_stream.send_all_hook = break_first
+    left.send_stream.send_all_hook = break_second
+    await client.send_all(b"to the right")
+    await server.send_all(b"to the left")
+
+    assert (await relay(left, right)).ending is Ending.RIGHT_BROKE
+
+
 async def test_both_streams_are_closed_even_if_closing_one_fails() -> None:
     def fail() -> None:
         raise OSError("no luck")

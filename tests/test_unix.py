@@ -12,7 +12,12 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from trionitro._unix import connect_unix, open_unix_listener, open_unix_stream
+from trionitro._unix import (
+    UnixListener,
+    connect_unix,
+    open_unix_listener,
+    open_unix_stream,
+)
 
 
 @pytest.fixture(name="path")
@@ -40,16 +45,26 @@ def leave_stale_socket(path: Path) -> None:
         bound(stack, path).listen()
 
 
+async def expect_connection(listener: UnixListener) -> None:
+    """Check that whoever connects to the path gets to this listener."""
+    async with (
+        await open_unix_stream(listener.path) as client,
+        await listener.accept() as server,
+    ):
+        await client.send_all(b"x")
+        assert await server.receive_some() == b"x"
+
+
 async def test_bytes_go_both_ways(path: Path) -> None:
-    async with await open_unix_listener(path) as listener:
-        async with (
-            await open_unix_stream(path) as client,
-            await listener.accept() as server,
-        ):
-            await client.send_all(b"ping")
-            assert await server.receive_some() == b"ping"
-            await server.send_all(b"pong")
-            assert await client.receive_some() == b"pong"
+    async with (
+        await open_unix_listener(path) as listener,
+        await open_unix_stream(path) as client,
+        await listener.accept() as server,
+    ):
+        await client.send_all(b"ping")
+        assert await server.receive_some() == b"ping"
+        await server.send_all(b"pong")
+        assert await client.receive_some() == b"pong"
 
 
 async def test_a_listener_knows_its_path_and_its_socket(path: Path) -> None:
@@ -67,14 +82,16 @@ async def test_connections_beyond_the_backlog_wait_for_their_turn(path: Path) ->
             await stream.send_all(bytes([number]))
             echoed.append(await stream.receive_some())
 
-    async with await open_unix_listener(path, backlog=1) as listener:
-        async with trio.open_nursery() as nursery:
-            for number in range(20):
-                nursery.start_soon(ask, number)
-            await wait_all_tasks_blocked()
-            for _ in range(20):
-                async with await listener.accept() as stream:
-                    await stream.send_all(await stream.receive_some())
+    async with (
+        await open_unix_listener(path, backlog=1) as listener,
+        trio.open_nursery() as nursery,
+    ):
+        for number in range(20):
+            nursery.start_soon(ask, number)
+        await wait_all_tasks_blocked()
+        for _ in range(20):
+            async with await listener.accept() as stream:
+                await stream.send_all(await stream.receive_some())
 
     assert sorted(echoed) == [bytes([number]) for number in range(20)]
 
@@ -124,8 +141,7 @@ async def test_a_stale_socket_is_replaced(path: Path) -> None:
     leave_stale_socket(path)
 
     async with await open_unix_listener(path) as listener:
-        async with await open_unix_stream(path), await listener.accept():
-            pass
+        await expect_connection(listener)
 
 
 async def test_a_live_socket_is_left_to_its_owner(path: Path) -> None:
@@ -134,8 +150,7 @@ async def test_a_live_socket_is_left_to_its_owner(path: Path) -> None:
             await open_unix_listener(path)
 
         assert refusal.value.errno == errno.EADDRINUSE
-        async with await open_unix_stream(path), await listener.accept():
-            pass
+        await expect_connection(listener)
 
 
 async def test_a_live_socket_with_a_full_backlog_is_left_to_its_owner(
@@ -178,6 +193,16 @@ async def test_a_socket_of_any_other_kind_is_left_to_its_owner(
     assert path.is_socket()
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may connect to any socket")
+async def test_a_socket_that_cannot_be_asked_is_left_alone(path: Path) -> None:
+    leave_stale_socket(path)
+    path.chmod(0)
+
+    with pytest.raises(PermissionError, match=f"can't listen on {path}"):
+        await open_unix_listener(path)
+    assert path.is_socket()
+
+
 async def test_what_is_not_a_socket_is_left_alone(path: Path) -> None:
     path.write_text("precious", encoding="utf-8")
 
@@ -201,6 +226,11 @@ async def test_a_missing_directory_is_an_error_that_names_the_path(path: Path) -
         await open_unix_listener(lost)
 
 
+async def test_a_place_that_takes_no_sockets_is_an_error_that_names_it() -> None:
+    with pytest.raises(OSError, match=r"can't listen on /proc/x\.sock"):
+        await open_unix_listener("/proc/x.sock")
+
+
 async def test_of_many_that_listen_at_once_one_wins(path: Path) -> None:
     leave_stale_socket(path)
     winners = []
@@ -218,8 +248,8 @@ async def test_of_many_that_listen_at_once_one_wins(path: Path) -> None:
 
     assert losers == [errno.EADDRINUSE] * 19
     (winner,) = winners
-    async with winner, await open_unix_stream(path), await winner.accept():
-        pass
+    async with winner:
+        await expect_connection(winner)
 
 
 async def test_a_directory_that_somebody_keeps_locked_is_waited_for(path: Path) -> None:
@@ -315,11 +345,9 @@ async def test_the_longest_path_is_possible(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    path = "x" * 107
 
-    async with await open_unix_listener(path) as listener:
-        async with await open_unix_stream(path), await listener.accept():
-            pass
+    async with await open_unix_listener("x" * 107) as listener:
+        await expect_connection(listener)
 
 
 IMPOSSIBLE = {

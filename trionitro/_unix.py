@@ -13,7 +13,7 @@ import fcntl
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, final
 
@@ -28,6 +28,16 @@ _MAX_PATH: Final = 107
 
 #: More than any system allows: the kernel lowers it to ``net.core.somaxconn``.
 _LONGEST_BACKLOG: Final = 0xFFFF
+
+#: What to do about the kernel's errors.
+_TO_LISTEN: Final[Mapping[int, str]] = {
+    errno.ENOENT: "; create the directory first",
+    errno.EACCES: "; ask for the permission, or listen elsewhere",
+}
+_TO_CONNECT: Final[Mapping[int, str]] = {
+    errno.ENOENT: "; start what is to listen there",
+    errno.ECONNREFUSED: ": nobody listens there any more; start it again",
+}
 
 #: How long to wait before asking the kernel again, in seconds. The first is shorter
 #: than anybody notices; the last still costs next to nothing.
@@ -66,7 +76,7 @@ async def connect_unix(
     """
     sock.setblocking(False)
     try:
-        with _naming(f"can't connect to {os.fspath(path)}"):
+        with _naming(f"can't connect to {os.fspath(path)}", _TO_CONNECT):
             _check_path(path)
             await trio.lowlevel.checkpoint()
             await _connect(sock, os.fspath(path))
@@ -175,7 +185,7 @@ def _bind(path: str, backlog: int | None) -> UnixListener:
     Runs in a thread, because the file system may be slow.
 
     """
-    with _naming(f"can't listen on {path}"):
+    with _naming(f"can't listen on {path}", _TO_LISTEN):
         _check_path(path)
         with _locked(Path(path).parent):
             _make_room(path)
@@ -219,7 +229,10 @@ def _make_room(path: str) -> None:
                 "what is there is not a socket; remove it, or choose another path",
             )
         if _is_taken(path):
-            raise OSError(errno.EADDRINUSE, "somebody listens there already")
+            raise OSError(
+                errno.EADDRINUSE,
+                "somebody listens there already; stop them, or listen elsewhere",
+            )
         Path(path).unlink()
     except FileNotFoundError:
         # Nothing was there, or its owner has removed it between two of the steps.
@@ -261,11 +274,12 @@ def _check_path(path: str | os.PathLike[str]) -> None:
 
 
 @contextlib.contextmanager
-def _naming(what: str) -> Iterator[None]:
+def _naming(what: str, remedies: Mapping[int, str]) -> Iterator[None]:
     """Say in an OSError what it is about: the kernel's errors about sockets don't."""
     try:
         yield
     except BlockingIOError:
         raise  # never leaves this module
     except OSError as error:
-        raise OSError(error.errno, f"{what}: {error.strerror}") from error
+        remedy = remedies.get(error.errno or 0, "")
+        raise OSError(error.errno, f"{what}: {error.strerror}{remedy}") from error

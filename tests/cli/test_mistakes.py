@@ -97,6 +97,36 @@ def test_a_port_in_use_exits_1() -> None:
     assert code == 1
 
 
+@pytest.mark.parametrize(
+    ("listen", "words"),
+    [
+        ("tcp://192.0.2.1:80", ["no such address", "choose one"]),
+        ("tcp://name.invalid:80", ["Name or service not known", "check the address"]),
+        ("unix:///no/such/dir/x.sock", ["No such file", "create the directory"]),
+        ("unix:///etc/passwd", ["not a socket", "choose another path"]),
+    ],
+)
+def test_a_place_that_can_t_be_listened_on_exits_1(
+    listen: str, words: list[str]
+) -> None:
+    code, stderr = run("trionitro.proxy", listen, "tcp://127.0.0.1:1")
+
+    check_one_line(stderr, [listen, *words])
+    assert code == 1
+
+
+def test_a_vsock_port_in_use_exits_1(tmp_path: Path) -> None:
+    (tmp_path / "3").mkdir()
+    with socket.socket(socket.AF_UNIX) as taken:
+        taken.bind(str(tmp_path / "3/8000.sock"))
+        taken.listen()
+        vsock = ("--vsock", f"local:{tmp_path}")
+        code, stderr = run("trionitro.proxy", *FORWARD, *vsock)
+
+    check_one_line(stderr, ["vsock://:8000", "listens there already", "elsewhere"])
+    assert code == 1
+
+
 def test_a_target_off_the_allowlist_exits_1(tmp_path: Path) -> None:
     file = tmp_path / "list.yaml"
     file.write_text("allowlist:\n- {address: kms.example.com, port: 443}")

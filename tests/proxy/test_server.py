@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import attrs
 import pytest
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import (
+    MockClock,
+    check_half_closeable_stream,
+    wait_all_tasks_blocked,
+)
 
 from tests.proxy.ends import Stream, echo, receive_all
 from trionitro import (
     CannotStartError,
     NotAllowedError,
+    TcpEndpoint,
     VsockEndpoint,
     parse_endpoint,
 )
@@ -20,6 +26,7 @@ from trionitro.abc import VsockListener, VsockNetwork, VsockStream
 from trionitro.proxy import NO_ALLOWLIST, Allowlist, Proxy, ProxyConfig, Route
 from trionitro.proxy import Surroundings as Around
 from trionitro.testing import MemoryVsock, cancel_at_every_step
+from trionitro.vsock import KernelVsock, LocalVsock
 
 
 def config(*ports: tuple[int, int], **settings: object) -> ProxyConfig:
@@ -192,6 +199,46 @@ async def test_a_connection_that_meets_a_bug_harms_no_other(world: World) -> Non
     assert await ends_within(stream)
     assert 'outcome="crashed"' in buggy.around.metrics.render().decode()
     assert await ends_within(await world.connect(8000))
+
+
+async def test_without_a_vsock_the_error_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """AF_X25 stands in for AF_VSOCK: no kernel of ours has it."""
+    monkeypatch.setattr("trionitro.vsock._kernel._AF_VSOCK", 9)
+    proxy = Proxy(Around(KernelVsock(), NO_ALLOWLIST))
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await proxy.serve(config((8000, 2000)))
+
+    assert caught.group_contains(
+        CannotStartError, match=r"vsock://:8000.*no vsock.*--vsock local:DIR"
+    )
+
+
+async def test_a_proxied_stream_is_as_good_as_any(
+    nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    """Trio's own contract for half-closeable streams holds through both halves."""
+    parent, enclave = LocalVsock(tmp_path), LocalVsock(tmp_path, cid=16)
+    outside = TcpEndpoint("127.0.0.1", 0)
+    inner = Proxy(Around(enclave, NO_ALLOWLIST))
+    outer = Proxy(Around(parent, NO_ALLOWLIST))
+    (target,) = await trio.open_tcp_listeners(0, host=outside.host)
+    inward = Route(listen=outside, forward=VsockEndpoint(3, 8000))
+    outward = Route(
+        listen=VsockEndpoint(None, 8000),
+        forward=TcpEndpoint(outside.host, target.socket.getsockname()[1]),
+    )
+    await nursery.start(outer.serve, ProxyConfig(routes=(outward,)))
+    (entrance,) = await nursery.start(inner.serve, ProxyConfig(routes=(inward,)))
+
+    async def connect() -> tuple[Stream, Stream]:
+        client = await trio.open_tcp_stream(entrance.host, entrance.port)
+        return client, await target.accept()
+
+    async with target:
+        await check_half_closeable_stream(connect, None)
 
 
 # --- reloading --------------------------------------------------------------------

@@ -1,6 +1,10 @@
 """The contract of vsock networks refuses each network that breaks it."""
 
+# ruff: noqa: D101, D102 -- each class is named after what it does wrong
+
 from __future__ import annotations
+
+import errno
 
 import attrs
 import pytest
@@ -14,6 +18,7 @@ from trionitro.abc import (
     VsockStream,
 )
 from trionitro.testing import MemoryVsock, check_vsock_network
+from trionitro.testing._memory_stream import MemoryVsockStream
 
 
 @attrs.define(eq=False)
@@ -111,11 +116,18 @@ class ConnectsToNobody(Network):
                 return await super().open_stream(cid, port)
 
 
-class KeepsPorts(Listener):
-    async def aclose(self) -> None:
-        self.inner._listeners[self.port] = self.inner  # type: ignore[attr-defined]
-        self.inner._waiting.close()  # type: ignore[attr-defined]
-        await trio.lowlevel.checkpoint()
+@attrs.define(eq=False)
+class KeepsPorts(Network):
+    taken: set[int] = attrs.field(factory=set)
+
+    async def open_listener(
+        self, port: int, *, backlog: int | None = None
+    ) -> VsockListener:
+        if port in self.taken:
+            raise OSError(errno.EADDRINUSE, "somebody listened there once")
+        listener = await super().open_listener(port, backlog=backlog)
+        self.taken.add(listener.port)
+        return listener
 
 
 class SaysThereWillBeNoMore(Listener):
@@ -151,7 +163,6 @@ class IsSomebodyElse(Stream):
         return VsockAddress(self.inner.peer.cid + 1, self.inner.peer.port)
 
 
-@attrs.define(eq=False)
 class HasRoomForTwo(Network):
     async def open_listener(
         self, port: int, *, backlog: int | None = None
@@ -174,15 +185,13 @@ class ForgetsCancelledDials(Network):
 
     async def open_stream(self, cid: int, port: int) -> VsockStream:
         with trio.CancelScope(shield=True):
-            self.lost.append(await super().open_stream(cid, port))
+            stream = await super().open_stream(cid, port)
+        self.lost.append(stream)
         await trio.lowlevel.checkpoint()
-        return self.lost[-1]
+        return stream
 
 
-@attrs.define(eq=False)
 class TakesEverything(Stream):
-    waiting: bytearray = attrs.field(factory=bytearray)
-
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         if len(data) > 2**20:
             await trio.lowlevel.checkpoint()
@@ -195,9 +204,32 @@ class LosesBytes(Stream):
         await super().send_all(data[: 2**20])
 
 
+@attrs.define(eq=False)
+class NeverEndsTwice(Stream):
+    ended: bool = False
+
+    async def send_eof(self) -> None:
+        if self.ended:
+            raise trio.ClosedResourceError
+        self.ended = True
+        await super().send_eof()
+
+
+class EndsInTheMiddle(Stream):
+    async def send_eof(self) -> None:
+        try:
+            await super().send_eof()
+        except trio.BusyResourceError:
+            await trio.lowlevel.checkpoint()
+
+
 class NeverWaits(Stream):
     async def wait_send_all_might_not_block(self) -> None:
-        await trio.lowlevel.checkpoint()
+        assert isinstance(self.inner, MemoryVsockStream)
+        if self.inner._outgoing.is_full():
+            await trio.lowlevel.checkpoint()
+        else:
+            await super().wait_send_all_might_not_block()
 
 
 BROKEN: dict[str, tuple[Network, str]] = {
@@ -210,7 +242,7 @@ BROKEN: dict[str, tuple[Network, str]] = {
         ConnectsToNobody(),
         "dialling where nobody listens must be an OSError",
     ),
-    "keeps ports": (Network(listener=KeepsPorts), "a port must be free again"),
+    "keeps ports": (KeepsPorts(), "a port must be free again"),
     "says there will be no more": (
         Network(listener=SaysThereWillBeNoMore),
         "closing a listener must wake",
@@ -232,7 +264,18 @@ BROKEN: dict[str, tuple[Network, str]] = {
     ),
     "takes everything": (Network(stream=TakesEverything), "a slow reader must hold"),
     "loses bytes": (Network(stream=LosesBytes), "a slow reader must hold"),
-    "never waits": (Network(stream=NeverWaits), "streams must meet trio's contract"),
+    "never ends twice": (
+        Network(stream=NeverEndsTwice),
+        "streams must meet trio's contract for half-closeable ones",
+    ),
+    "never waits": (
+        Network(stream=NeverWaits),
+        "streams must meet trio's contract for clogged ones",
+    ),
+    "ends in the middle": (
+        Network(stream=EndsInTheMiddle),
+        "two tasks that send at once must be told",
+    ),
 }
 
 

@@ -96,7 +96,6 @@ async def test_it_survives_whoever_hangs_up_first(
         b"HELLO 52 \n",
         b"CONNECT  five\n",
         b"CONNECT -52\n",
-        b"CONNECT 4294967296\n",
         b"\n\n\n\n\n\n\n\n\n\n",
     ],
 )
@@ -118,12 +117,18 @@ async def test_anything_but_a_command_makes_it_hang_up(
         (b"Connect\t52 whatever\nhello", 52, 20),
         (b"CONNECT 4294967295\n", 2**32 - 1, 19),
         (b"CONNECT 52 " + b"x" * 21, 52, 32),
+        (b"connect\n52\n", 52, 11),
     ],
 )
 def test_a_command_is_read_as_firecracker_does(
     arrived: bytes, port: int, size: int
 ) -> None:
     assert decode_command_untrusted(arrived) == (port, size)
+
+
+def test_a_port_has_32_bits() -> None:
+    with pytest.raises(ProtocolError, match="is no command"):
+        decode_command_untrusted(b"CONNECT 4294967296\n")
 
 
 @given(arrived=st.binary(max_size=32) | st.binary(max_size=24).map(b"CONNECT ".__add__))
@@ -169,6 +174,18 @@ async def test_cancelled_it_takes_its_socket_away(path: str) -> None:
         nursery.cancel_scope.cancel()
 
     assert not Path(path).exists()
+
+
+async def test_cancelled_it_hangs_up_on_who_has_not_asked_yet(path: str) -> None:
+    machine = FirecrackerMachine(path)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(machine.serve)
+        stream = await open_unix_stream(path)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+
+    async with stream:
+        assert await stream.receive_some() == b""
 
 
 async def test_a_guest_that_stops_listening_lets_go_who_waits(

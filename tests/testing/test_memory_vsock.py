@@ -127,21 +127,26 @@ async def test_a_full_backlog_resets_as_the_kernel_does(
 async def test_without_a_backlog_who_waits_in_accept_is_enough(
     parent: MemoryVsock, enclave: MemoryVsock
 ) -> None:
-    async with await enclave.open_listener(8000, backlog=0) as listener:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(listener.accept)
-            await wait_all_tasks_blocked()
-            await parent.open_stream(16, 8000)
+    async with (
+        await enclave.open_listener(8000, backlog=0) as listener,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(listener.accept)
+        await wait_all_tasks_blocked()
+        await parent.open_stream(16, 8000)
 
 
-async def test_a_listener_that_closes_lets_go_who_waits(
-    dialled: MemoryVsockStream, listener: MemoryVsockListener
+async def test_a_listener_that_closes_lets_go_all_who_wait(
+    parent: MemoryVsock, listener: MemoryVsockListener
 ) -> None:
+    waiting = [await parent.open_stream(16, 8000) for _ in range(3)]
+
     await trio.aclose_forcefully(listener)
 
-    assert await dialled.receive_some() == b""
-    with pytest.raises(trio.BrokenResourceError):
-        await dialled.send_all(b"x")
+    for stream in waiting:
+        assert await stream.receive_some() == b""
+        with pytest.raises(trio.BrokenResourceError):
+            await stream.send_all(b"x")
 
 
 async def test_closing_a_listener_again_leaves_the_next_one_alone(

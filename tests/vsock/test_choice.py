@@ -72,12 +72,14 @@ def test_a_mistake_is_named_with_the_text_and_an_example(text: str) -> None:
 
 @given(text=st.text() | st.text().map("local:".__add__))
 def test_every_text_is_a_network_or_one_line_of_what_is_wrong(text: str) -> None:
+    message = "no problem"
+
     try:
-        network = parse_network(text)
+        parse_network(text)
     except ConfigError as problem:
-        assert len(str(problem).splitlines()) == 1
-    else:
-        assert isinstance(network, KernelVsock | LocalVsock | FirecrackerVsock)
+        message = str(problem)
+
+    assert len(message.splitlines()) == 1
 
 
 def test_the_option_counts_more_than_the_environment() -> None:
@@ -96,12 +98,12 @@ def test_without_either_it_is_the_kernel(environ: dict[str, str]) -> None:
 
 
 def test_a_mistake_is_named_with_the_place_it_was_made_in() -> None:
-    with pytest.raises(ConfigError, match="^--vsock: 'moon' is no vsock network"):
+    with pytest.raises(ConfigError, match=r"^--vsock: 'moon' is no vsock network"):
         network_from("moon", {VSOCK_VARIABLE: "kernel"})
-    with pytest.raises(ConfigError, match="^TRIONITRO_VSOCK: 'moon' is no vsock"):
+    with pytest.raises(ConfigError, match=r"^TRIONITRO_VSOCK: 'moon' is no vsock"):
         network_from(None, {VSOCK_VARIABLE: "moon"})
 
 
 def test_an_empty_option_is_a_mistake() -> None:
-    with pytest.raises(ConfigError, match="^--vsock: '' is no vsock network"):
+    with pytest.raises(ConfigError, match=r"^--vsock: '' is no vsock network"):
         network_from("", {})

@@ -207,14 +207,14 @@ async def test_without_the_guests_cid_any_will_do(path: str) -> None:
 async def test_a_port_of_the_host_is_a_socket_beside_the_vmms(
     host: FirecrackerVsock, path: str
 ) -> None:
-    async with await host.open_listener(52) as listener:
-        async with (
-            await open_unix_stream(f"{path}_52") as guest,
-            await listener.accept() as stream,
-        ):
-            await guest.send_all(b"the first byte is data")
-            assert await stream.receive_some() == b"the first byte is data"
-            assert stream.peer == VsockAddress(16, VMADDR_ANY)
+    async with (
+        await host.open_listener(52) as listener,
+        await open_unix_stream(f"{path}_52") as guest,
+        await listener.accept() as stream,
+    ):
+        await guest.send_all(b"the first byte is data")
+        assert await stream.receive_some() == b"the first byte is data"
+        assert stream.peer == VsockAddress(16, VMADDR_ANY)
 
     assert not Path(f"{path}_52").exists()
 

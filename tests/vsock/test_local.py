@@ -84,16 +84,25 @@ async def test_a_free_port_is_looked_for_until_there_is_one(
 ) -> None:
     monkeypatch.setattr("trionitro.vsock._ports.random_port", iter([5, 5, 6]).__next__)
 
-    async with await enclave.open_listener(VMADDR_ANY) as first:
-        async with await enclave.open_listener(VMADDR_ANY) as second:
-            assert (first.port, second.port) == (5, 6)
+    async with (
+        await enclave.open_listener(VMADDR_ANY) as first,
+        await enclave.open_listener(VMADDR_ANY) as second,
+    ):
+        assert (first.port, second.port) == (5, 6)
 
 
 async def test_looking_for_a_free_port_ends_at_any_other_error(tmp_path: Path) -> None:
-    (tmp_path / "16").symlink_to("nowhere")
+    network = LocalVsock(tmp_path / ("x" * 100))
+
+    with pytest.raises(OSError, match="use a shorter directory"):
+        await network.open_listener(VMADDR_ANY)
+
+
+async def test_a_file_where_the_directory_should_be_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "16").write_text("precious", encoding="utf-8")
 
     with pytest.raises(FileExistsError):
-        await LocalVsock(tmp_path, cid=16).open_listener(VMADDR_ANY)
+        await LocalVsock(tmp_path, cid=16).open_listener(8000)
 
 
 async def test_directories_are_made_for_the_owner_only(tmp_path: Path) -> None:
@@ -334,12 +343,14 @@ async def test_a_dial_that_is_cancelled_while_it_waits_for_its_turn_leaves_no_na
     """The name is free again: binding it a second time works."""
     monkeypatch.setattr(_local, "random_port", iter([70_000, 70_001, 70_001]).__next__)
 
-    async with await enclave.open_listener(8000, backlog=0):
-        async with await parent.open_stream(16, 8000):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(parent.open_stream, 16, 8000)
-                await wait_all_tasks_blocked()
-                nursery.cancel_scope.cancel()
+    async with (
+        await enclave.open_listener(8000, backlog=0),
+        await parent.open_stream(16, 8000),
+    ):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(parent.open_stream, 16, 8000)
+            await wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
 
-            with socket.socket(socket.AF_UNIX) as again:
-                again.bind(b"\0trionitro/3/70001")
+        with socket.socket(socket.AF_UNIX) as again:
+            again.bind(b"\0trionitro/3/70001")

@@ -20,12 +20,14 @@ def demo() -> None:
     Starts a parent, an enclave and a server outside as processes of their own, joined
     by an emulated vsock, sends real requests through them, and removes everything.
     """
+    print("    time         rate  what was done: what happened", flush=True)
     run_async(run_demo, _print_step)
+    print("Nothing of it is left: no process, no socket, no file.")
 
 
 def _print_step(step: Step) -> None:
-    rate = f"{step.size / step.seconds / 1e6:6.0f} MB/s" if step.size else " " * 11
-    print(f"{step.seconds:6.2f} s {rate}  {step.what}: {step.outcome}", flush=True)
+    rate = f"{step.size / step.seconds / 1e6:.0f} MB/s" if step.size else ""
+    print(f"{step.seconds:6.2f} s  {rate:>11}  {step.what}: {step.outcome}", flush=True)
 
 
 @click.command("demo-outside", hidden=True)

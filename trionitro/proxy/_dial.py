@@ -108,7 +108,7 @@ async def _open(route: Route, network: VsockNetwork, allowlist: TargetPolicy) ->
     match route.forward:
         case TcpEndpoint() as target:
             verdicts = await judge_addresses(target, route.family, allowlist)
-            return await _open_first(_allowed(target, verdicts), target.port)
+            return await _open_first(_allowed(verdicts), target.port)
         case UnixEndpoint(path=path):
             return await open_unix_stream(path)
         case VsockEndpoint(cid=cid, port=port):
@@ -138,10 +138,10 @@ async def check_route_allowed(route: Route, allowlist: TargetPolicy) -> None:
     if verdict.allowed:
         return
     if not _is_literal(target.host) and not allowlist.judges_addresses(target.port):
-        raise NotAllowedError(f"{target} is not allowed: {verdict.reason}")
+        raise NotAllowedError(verdict.reason)
     try:
         with trio.move_on_after(route.connect_timeout):
-            _allowed(target, await judge_addresses(target, route.family, allowlist))
+            _allowed(await judge_addresses(target, route.family, allowlist))
     except OSError as exc:
         _log.warning("can't resolve yet", target=str(target), problem=_reason(exc))
 
@@ -167,11 +167,10 @@ async def judge_addresses(
     }
 
 
-def _allowed(target: TcpEndpoint, verdicts: Mapping[str, Decision]) -> list[str]:
+def _allowed(verdicts: Mapping[str, Decision]) -> list[str]:
     allowed = [address for address, verdict in verdicts.items() if verdict.allowed]
     if not allowed:
-        reason = next(iter(verdicts.values())).reason
-        raise NotAllowedError(f"{target} is not allowed: {reason}")
+        raise NotAllowedError(next(iter(verdicts.values())).reason)
     return allowed
 
 

@@ -18,13 +18,12 @@ from trionitro.abc import VMADDR_ANY, VsockNetwork
 
 __all__ = ["Bound", "close_all", "open_bound"]
 
-#: What to do about the usual reasons.
-_REMEDIES: Final = {
+#: What to do about the usual reasons. Unix sockets and vsocks explain themselves.
+_TCP_REMEDIES: Final = {
     errno.EADDRINUSE: "stop what listens there, or choose another",
     errno.EADDRNOTAVAIL: "this machine has no such address; choose one of its own",
     errno.EACCES: "ask for the permission (ports below 1024 need"
     " CAP_NET_BIND_SERVICE), or choose another",
-    errno.ENOENT: "create the directory first",
 }
 
 
@@ -71,15 +70,19 @@ async def open_bound(endpoint: Endpoint, network: VsockNetwork) -> Bound:
             case _:
                 assert_never(endpoint)
     except OSError as exc:
-        reason = exc.strerror or str(exc)
-        remedy = _REMEDIES.get(exc.errno or 0, "check the address")
-        raise CannotStartError(
-            f"can't listen on {endpoint}: {reason}; {remedy}"
-        ) from exc
+        raise CannotStartError(f"{endpoint}: {exc.strerror or exc}") from exc
 
 
 async def _open_tcp(endpoint: TcpEndpoint) -> Bound:
-    listeners = await trio.open_tcp_listeners(endpoint.port, host=endpoint.host or None)
+    try:
+        listeners = await trio.open_tcp_listeners(
+            endpoint.port, host=endpoint.host or None
+        )
+    except OSError as exc:
+        remedy = _TCP_REMEDIES.get(exc.errno or 0, "check the address")
+        raise OSError(
+            exc.errno, f"can't listen there: {exc.strerror or exc}; {remedy}"
+        ) from exc
     if endpoint.port == 0:
         # Each address got a free port of its own, and an endpoint has but one.
         for superfluous in listeners[1:]:

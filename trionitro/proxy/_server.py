@@ -107,11 +107,13 @@ class Proxy:
         self,
         config: ProxyConfig,
         *,
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+        task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Do what ``config`` says until :meth:`drain` is called and drained.
 
-        Started (``nursery.start``) when every listener is open.
+        Started when every listener is open: ``nursery.start`` returns where the
+        routes listen, with the ports that were really bound, in the order of
+        ``config``.
 
         Raises:
           NotAllowedError: if the allowlist could never let a route do its work.
@@ -128,7 +130,7 @@ class Proxy:
             async with trio.open_nursery() as self._helpers:
                 async with trio.open_nursery() as self._routes:
                     await self._change(config)
-                    task_status.started()
+                    task_status.started(self._listening(config))
                     await self._draining.wait()
                     await self._stop_accepting()
                 # The metrics are there to be read until the last connection's end.
@@ -181,6 +183,14 @@ class Proxy:
         for key in wanted:
             if key in ready:
                 self._start(key, wanted[key], ready[key])
+
+    def _listening(self, config: ProxyConfig) -> list[Endpoint]:
+        purposes = _purposes(config).items()
+        return [
+            self._services[key].bound.endpoint
+            for key, purpose in purposes
+            if purpose is not None
+        ]
 
     def _start(self, key: _Key, purpose: Route | None, bound: Bound) -> None:
         listen = str(bound.endpoint)

@@ -59,8 +59,8 @@ class Step:
 async def run_demo(report: Callable[[Step], None]) -> None:
     """Run the demo, and ``report`` each step when it is done.
 
-    SIGINT and SIGTERM end it. Whatever way it ends, no process, socket or file of it
-    is left.
+    SIGINT, SIGTERM and SIGHUP end it. Whatever way it ends, no process, socket or
+    file of it is left.
 
     Raises:
       DemoFailedError: if a step went otherwise than it should.
@@ -71,7 +71,9 @@ async def run_demo(report: Callable[[Step], None]) -> None:
     finished = False
     # From here on a signal is a cancellation: it can't come between making a thing
     # and remembering to remove it.
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with trio.open_signal_receiver(
+        signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+    ) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_at_signal, signals, nursery.cancel_scope)
             with tempfile.TemporaryDirectory(prefix="trionitro-demo-") as directory:
@@ -141,7 +143,8 @@ async def _ask_elsewhere(world: World) -> str:
     try:
         await _request(world.elsewhere, world.authority)
     except (httpcore.ConnectError, httpcore.ReadError):
-        return str(proxy.lines[-1]["event"]).partition(": ")[2]
+        said = str(proxy.lines[-1]["event"]).partition(": ")[2]
+        return f"the parent refuses: {said}"
     raise DemoFailedError("a target off the allowlist was reached")
 
 

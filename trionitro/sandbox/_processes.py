@@ -102,6 +102,8 @@ async def _run_process(
         stderr=subprocess.PIPE,
         check=False,
         env=env,
+        # Not in our group: a terminal's Ctrl-C is for us, and we stop them in order.
+        process_group=0,
         deliver_cancel=_stop,
         task_status=task_status,
     )

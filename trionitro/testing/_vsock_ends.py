@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import attrs
@@ -10,7 +11,9 @@ import trio.testing
 
 from trionitro.abc import VMADDR_ANY, VsockListener, VsockNetwork, VsockStream
 
-__all__ = ["VsockEnds", "clog"]
+__all__ = ["VsockEnds", "clogged"]
+
+Pair = tuple[VsockStream, VsockStream]
 
 #: More than any socket takes at once.
 _MEBIBYTE: Final = bytes(2**20)
@@ -39,7 +42,7 @@ class VsockEnds:
         """Connect to ``port``."""
         return await self.dialling.open_stream(self.cid, port)
 
-    async def connect(self, listener: VsockListener) -> tuple[VsockStream, VsockStream]:
+    async def connect(self, listener: VsockListener) -> Pair:
         """Make a connection, and return its dialling and its listening end."""
         accepted = []
 
@@ -51,25 +54,25 @@ class VsockEnds:
             dialled = await self.dial(listener.port)
         return dialled, accepted[0]
 
-    async def pair(self) -> tuple[VsockStream, VsockStream]:
+    async def pair(self) -> Pair:
         """Make a connection like :meth:`connect`, whose listener is closed again."""
         async with await self.listen() as listener:
             return await self.connect(listener)
 
-    async def clogged_pair(self) -> tuple[VsockStream, VsockStream]:
-        """Make a connection neither end of which can send until the other reads."""
-        pair = await self.pair()
-        for end in pair:
-            await clog(end)
-        return pair
+    async def flipped_pair(self) -> Pair:
+        """Make a connection like :meth:`pair`, but return its listening end first."""
+        dialled, accepted = await self.pair()
+        return accepted, dialled
 
 
-async def clog(stream: VsockStream) -> None:
-    """Send until nothing more can be sent."""
+async def clogged(make_pair: Callable[[], Awaitable[Pair]]) -> Pair:
+    """Make a connection whose first end can't send until its second one reads."""
+    sender, receiver = await make_pair()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_send_for_ever, stream)
+        nursery.start_soon(_send_for_ever, sender)
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
+    return sender, receiver
 
 
 async def _send_for_ever(stream: VsockStream) -> None:

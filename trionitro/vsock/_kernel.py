@@ -6,6 +6,7 @@ import fcntl
 import os
 import socket
 import struct
+from pathlib import Path
 from typing import Final, final
 
 import attrs
@@ -26,6 +27,8 @@ _AF_VSOCK: Final = 40
 _CONNECT_TIMEOUT: Final = 6
 _A_DAY: Final = struct.pack("@ll", 24 * 60 * 60, 0)
 
+_DEVICE: Final = "/dev/vsock"
+
 #: ``IOCTL_VM_SOCKETS_GET_LOCAL_CID``, which fills in an unsigned int.
 _GET_LOCAL_CID: Final = 0x7B9
 _CID: Final = struct.Struct("@I")
@@ -42,6 +45,9 @@ class KernelVsock(VsockNetwork):
     A peer's CID is what the hypervisor says it is. Between two programs of one
     machine it takes the module ``vsock_loopback``, and CID 1.
 
+    A task that waits for room to send isn't woken when its peer goes away while there
+    is still something to read from it: whoever sends much must also read.
+
     """
 
     @property
@@ -49,11 +55,8 @@ class KernelVsock(VsockNetwork):
         """This machine's CID, or None if ``/dev/vsock`` doesn't tell."""
         answer = bytearray(_CID.size)
         try:
-            device = os.open("/dev/vsock", os.O_RDONLY)
-            try:
+            with Path(_DEVICE).open("rb", buffering=0) as device:
                 fcntl.ioctl(device, _GET_LOCAL_CID, answer)
-            finally:
-                os.close(device)
         except OSError:
             return None
         (cid,) = _CID.unpack(answer)
@@ -95,9 +98,8 @@ class KernelVsock(VsockNetwork):
 
 async def _connected_socket(cid: int, port: int) -> trio.socket.SocketType:
     # A socket is good for one attempt: after a failed one it says EALREADY for ever.
-    sock = trio.socket.socket(_AF_VSOCK, socket.SOCK_STREAM)
+    sock = _patient_socket()
     try:
-        _let_deadlines_decide(sock)
         await sock.connect((cid, port))
     except BaseException:
         sock.close()
@@ -105,13 +107,16 @@ async def _connected_socket(cid: int, port: int) -> trio.socket.SocketType:
     return sock
 
 
-def _let_deadlines_decide(sock: trio.socket.SocketType) -> None:
+def _patient_socket() -> trio.socket.SocketType:
+    """Make a socket that leaves it to Trio's deadlines how long connecting takes."""
+    sock = trio.socket.socket(_AF_VSOCK, socket.SOCK_STREAM)
     # CPython's setsockopt() on an AF_VSOCK socket takes nothing but integers, and
     # this option is a struct: hence a second socket object for the same socket, that
     # believes to be of another family.
     fd = os.dup(sock.fileno())
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fd) as double:
         double.setsockopt(_AF_VSOCK, _CONNECT_TIMEOUT, _A_DAY)
+    return sock
 
 
 def _listening_socket(port: int, backlog: int | None) -> socket.socket:

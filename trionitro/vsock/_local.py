@@ -112,18 +112,15 @@ def _peer_of(stream: trio.SocketStream) -> VsockAddress:
 
 def _named_socket(cid: int) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
-    try:
-        while True:
-            try:
-                sock.bind(b"\0trionitro/%d/%d" % (cid, random_port()))
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE:
-                    raise
-            else:
-                return sock
-    except BaseException:
-        sock.close()
-        raise
+    while True:
+        try:
+            sock.bind(b"\0trionitro/%d/%d" % (cid, random_port()))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                sock.close()
+                raise
+        else:
+            return sock
 
 
 def _make_directory(path: Path) -> None:
