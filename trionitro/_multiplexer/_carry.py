@@ -1,20 +1,21 @@
-"""Waiting for a flow, and driving the lane while waiting."""
+"""Carrying one flow, for as long as its task waits."""
 
 from __future__ import annotations
 
 import math
+import os
 from typing import Final
 
 import trio
 
 from trionitro._multiplexer._flow import Flow
-from trionitro._multiplexer._lane import Lane
+from trionitro._multiplexer._lanes import Lanes
 from trionitro._transfer import Ending, Progress
 
 __all__ = ["carry"]
 
-#: Each Trio run has a lane of its own, made when it is first needed.
-_lane: Final[trio.lowlevel.RunVar[Lane]] = trio.lowlevel.RunVar("trionitro lane")
+#: Each Trio run has lanes of its own, made when they are first needed.
+_lanes: Final[trio.lowlevel.RunVar[Lanes]] = trio.lowlevel.RunVar("trionitro lanes")
 
 
 async def carry(
@@ -36,30 +37,29 @@ async def carry(
       The sockets are not touched again, and stay open for the caller to close.
 
     """
-    try:
-        lane = _lane.get()
-    except LookupError:
-        lane = Lane()
-        _lane.set(lane)
+    lanes = _lanes_of_this_run()
     flow = Flow.between(left, right, progress)
     flow.moved_at = trio.current_time()
-    lane.add(flow)
+    lanes.add(flow)
     try:
         while flow.ending is None:
-            await _wait_or_lead(lane, flow, idle_timeout)
+            if lanes.bulk is not None and lanes.is_stranded(flow):
+                async with lanes.bulk.running():
+                    while flow.ending is None:
+                        await lanes.wait(flow, idle_timeout)
+            else:
+                await lanes.wait(flow, idle_timeout)
     finally:
-        lane.remove(flow)
-        lane.appoint_leader()
+        lanes.give_up(flow)
     return flow.ending
 
 
-async def _wait_or_lead(lane: Lane, flow: Flow, idle_timeout: float) -> None:
-    """Wait for ``flow`` to end or to have been idle, leading if nobody else does."""
-    with trio.CancelScope(deadline=flow.moved_at + idle_timeout):
-        if lane.leader is None:
-            await lane.lead(flow)
-        else:
-            await lane.park(flow)
-    # It may have moved since the deadline was set: then that was no idleness.
-    if flow.ending is None and trio.current_time() >= flow.moved_at + idle_timeout:
-        flow.ending = Ending.IDLE
+def _lanes_of_this_run() -> Lanes:
+    try:
+        return _lanes.get()
+    except LookupError:
+        # A second lane pays where there is a processor for it.
+        many = len(os.sched_getaffinity(0)) > 1
+        lanes = Lanes.double() if many else Lanes.single()
+        _lanes.set(lanes)
+        return lanes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import select
 import socket
 from typing import Self
 
@@ -33,6 +34,7 @@ class Direction:
       held: how many bytes are in the pipe.
       spliceable: whether bulk may be spliced at all.
       bulk: whether it counts as bulk, and is served after small messages.
+      watch: what its source is watched for, while no mover has the flow.
       queued: whether it waits in the lane's queue of bulk.
       streak: bytes that came in large reads without the other side speaking.
       slack: how many more small reads it remains bulk for.
@@ -51,6 +53,7 @@ class Direction:
     rest: bytes = b""
     pipe: Pipe | None = None
     held: int = 0
+    watch: int = select.EPOLLIN
     bulk: bool = False
     queued: bool = False
     streak: int = 0
@@ -71,7 +74,8 @@ class Flow:
       counts: bytes passed on in each direction.
       moved_at: when a byte last arrived or was passed on, by Trio's clock.
       ending: how it ended, or None while it goes on.
-      task: who waits for the end, while it is parked.
+      in_bulk_lane: whether it was moved there, and has not come home yet.
+      given_up: whether nobody waits for it any more.
 
     """
 
@@ -79,7 +83,8 @@ class Flow:
     counts: list[int]
     moved_at: float = -math.inf
     ending: Ending | None = None
-    task: trio.lowlevel.Task | None = None
+    in_bulk_lane: bool = False
+    given_up: bool = False
     directions: tuple[Direction, Direction] = attrs.field(init=False)
 
     @classmethod

@@ -1,25 +1,24 @@
-"""The lane: one epoll, and the flows whose bytes it moves."""
+"""The mover: one epoll, and the flows whose bytes it moves."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import math
 import os
 import select
 import socket
-import time
 from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import attrs
-import trio
 
 from trionitro._multiplexer._flow import Direction, Flow
-from trionitro._multiplexer._linger import Habit
 from trionitro._multiplexer._pipes import PIPE_SIZE, PipePool
 from trionitro._transfer import Ending
 
-__all__ = ["Lane"]
+__all__ = ["Mover"]
 
 _IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
@@ -31,10 +30,9 @@ _MAX_EVENTS: Final = 256
 _SMALL_READ: Final = 2**16
 
 #: What bulk reads at once while no small message has been seen lately, and how often
-#: in a row; and what it reads, once, while there has.
+#: in a row.
 _BULK_READ: Final = 2**17
 _BULK_ROUNDS: Final = 4
-_BULK_READ_BESIDE_SMALL: Final = 2**15
 
 #: For how many passes a small message counts as lately seen.
 _LATELY: Final = 64
@@ -45,31 +43,40 @@ _SMALL_MESSAGE: Final = 2**14
 _BULK_STREAK: Final = 2**17
 _BULK_SLACK: Final = 64
 
-#: How long the leader goes on before Trio's other tasks get their turn, in seconds.
-_SLICE: Final = 250e-6
-
 _SPLICE_FLAGS: Final = 3  # SPLICE_F_MOVE | SPLICE_F_NONBLOCK, linux/splice.h
 
 
 @attrs.define(eq=False)
-class Lane:
+class Mover:
     """Moves the bytes of any number of flows, when it is driven.
 
+    One thread at a time may use it. It knows nothing of tasks: what it finds out, it
+    says by calling.
+
     Attributes:
-      leader: the flow whose task drives, or None.
+      clock: the time by which a flow was last moved.
+      on_end: called with a flow that has ended, and is let go of already.
+      on_bulk: called with a flow that has become bulk; None to serve bulk here.
+      on_quiet: called with a flow that isn't bulk any more; None to keep it.
+      turns_beside_small: how many bulk directions get a turn in a pass, while small
+          messages are about.
+      read_beside_small: how many bytes each of them reads then.
 
     """
 
-    leader: Flow | None = None
+    clock: Callable[[], float]
+    on_end: Callable[[Flow], None]
+    on_bulk: Callable[[Flow], None] | None = None
+    on_quiet: Callable[[Flow], None] | None = None
+    turns_beside_small: int = 1
+    read_beside_small: int = 2**15
     _epoll: select.epoll = attrs.field(factory=select.epoll)
     _watched: dict[int, int] = attrs.field(factory=dict)
     _by_source: dict[int, Direction] = attrs.field(factory=dict)
-    _parked: dict[Flow, trio.lowlevel.Task] = attrs.field(factory=dict)
     _queue: deque[Direction] = attrs.field(factory=deque)
     _pipes: PipePool = attrs.field(factory=PipePool)
     _view: memoryview = attrs.field(factory=lambda: memoryview(bytearray(_BULK_READ)))
     _small_buffer: list[memoryview] = attrs.field(init=False)
-    _habit: Habit = attrs.field(factory=Habit)
     _now: float = -math.inf
     _passes_since_small: int = _LATELY
 
@@ -78,20 +85,34 @@ class Lane:
 
     # --- flows come and go --------------------------------------------------------
 
-    def add(self, flow: Flow) -> None:
-        """Take in a flow. Its bytes move whenever the lane is driven."""
+    def attach(self, flow: Flow) -> None:
+        """Take in a flow, new or from another mover."""
         for direction in flow.directions:
+            stale = self._by_source.get(direction.source)
+            if stale is not None:
+                # Its stream was closed while we used it, and its number given to
+                # another socket. Nobody may do that; but the new one is innocent.
+                self.remove(stale.flow)
             self._by_source[direction.source] = direction
             self._watched[direction.source] = 0
-            self._watch(direction.source, _IN)
+            self._set_watched(direction.source, direction.watch)
 
-    def remove(self, flow: Flow) -> None:
-        """Let go of a flow, wherever it is; does nothing if it is gone already."""
+    def detach(self, flow: Flow) -> None:
+        """Let go of a flow with all of its state, for another mover."""
         for direction in flow.directions:
             if self._by_source.get(direction.source) is direction:
                 del self._by_source[direction.source]
-                self._set_watched(direction.source, 0)
+                direction.watch = self._watched[direction.source]
+                # A socket that was closed under us has left the epoll by itself.
+                with contextlib.suppress(OSError):
+                    self._set_watched(direction.source, 0)
                 del self._watched[direction.source]
+            direction.queued = False
+
+    def remove(self, flow: Flow) -> None:
+        """Let go of a flow for good."""
+        self.detach(flow)
+        for direction in flow.directions:
             self._drop_pipe(direction)
         if not self._by_source:
             self._pipes.close()
@@ -99,68 +120,38 @@ class Lane:
     def _end(self, flow: Flow, ending: Ending) -> None:
         flow.ending = ending
         self.remove(flow)
-        self.wake(flow)
+        self.on_end(flow)
 
-    # --- tasks wait and lead ------------------------------------------------------
+    # --- driving ------------------------------------------------------------------
 
-    async def park(self, flow: Flow) -> None:
-        """Wait until ``flow`` has ended, or is to lead."""
+    def any_flow(self) -> Flow | None:
+        """Return one of the flows that are here, or None."""
+        direction = next(iter(self._by_source.values()), None)
+        return None if direction is None else direction.flow
 
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._parked.pop(flow, None)
-            return trio.lowlevel.Abort.SUCCEEDED
+    def fileno(self) -> int:
+        """Return the epoll's descriptor: readable when there is something to do."""
+        return self._epoll.fileno()
 
-        self._parked[flow] = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(abort)
+    def has_more(self) -> bool:
+        """Say whether there is something to do that polling doesn't show."""
+        return bool(self._queue)
 
-    def wake(self, flow: Flow) -> None:
-        """Wake the task of ``flow``, if it is parked."""
-        if (task := self._parked.pop(flow, None)) is not None:
-            trio.lowlevel.reschedule(task)
+    def poll(self, timeout: float = 0) -> list[tuple[int, int]]:
+        """Return what has happened, for :meth:`serve`."""
+        return self._epoll.poll(timeout, _MAX_EVENTS)
 
-    def appoint_leader(self) -> None:
-        """See to it that somebody leads, if anybody waits."""
-        if self.leader is None and self._parked:
-            self.wake(next(iter(self._parked)))
+    def watch_also(self, descriptor: int) -> None:
+        """Have :meth:`poll` return, and tell, when ``descriptor`` is readable."""
+        self._epoll.register(descriptor, _IN)
 
-    async def lead(self, flow: Flow) -> None:
-        """Drive the lane until ``flow`` has ended."""
-        self.leader = flow
-        try:
-            while flow.ending is None:
-                await trio.lowlevel.wait_readable(self._epoll.fileno())
-                await self._drive(flow)
-        finally:
-            self.leader = None
+    def unwatch_also(self, descriptor: int) -> None:
+        """Undo :meth:`watch_also`."""
+        self._epoll.unregister(descriptor)
 
-    async def _drive(self, flow: Flow) -> None:
-        """Go on for as long as there is something to do."""
-        pause_at = time.perf_counter() + _SLICE
-        self._serve(self._epoll.poll(0, _MAX_EVENTS))
-        while flow.ending is None and (self._queue or self._linger()):
-            if self._queue:
-                self._serve(self._epoll.poll(0, _MAX_EVENTS))
-            if time.perf_counter() > pause_at:
-                await trio.lowlevel.checkpoint()
-                pause_at = time.perf_counter() + _SLICE
-
-    def _linger(self) -> bool:
-        """Look again, and again where that has paid lately; True if it did now."""
-        poll = self._epoll.poll
-        events = poll(0, _MAX_EVENTS)
-        if not events and self._habit.is_worth_it():
-            give_up_at = time.perf_counter() + self._habit.patience
-            while not events and time.perf_counter() < give_up_at:
-                os.sched_yield()  # whoever is to answer may need this processor
-                events = poll(0, _MAX_EVENTS)
-            self._habit.learn(paid=bool(events))
-        self._serve(events)
-        return bool(events)
-
-    # --- one pass -----------------------------------------------------------------
-
-    def _serve(self, events: list[tuple[int, int]]) -> None:
-        self._now = trio.current_time()
+    def serve(self, events: Iterable[tuple[int, int]]) -> None:
+        """Move what there is to move."""
+        self._now = self.clock()
         for descriptor, event in events:
             # An earlier event of this pass may have ended the flow.
             if (direction := self._by_source.get(descriptor)) is None:
@@ -202,6 +193,8 @@ class Lane:
         if direction.streak >= _BULK_STREAK:
             direction.bulk = True
             direction.slack = _BULK_SLACK
+            if self.on_bulk is not None:
+                self.on_bulk(direction.flow)
 
     def _write(self, direction: Direction, size: int) -> bool:
         """Write ``size`` bytes of the buffer; False if that has ended the flow."""
@@ -242,11 +235,14 @@ class Lane:
         turns, reads, size = len(self._queue), _BULK_ROUNDS, _BULK_READ
         if self._passes_since_small < _LATELY:
             self._passes_since_small += 1
-            turns, reads, size = 1, 1, _BULK_READ_BESIDE_SMALL
+            turns, reads = min(turns, self.turns_beside_small), 1
+            size = self.read_beside_small
         for _ in range(turns):
             direction = self._queue.popleft()
             direction.queued = False
-            if direction.flow.ending is None and not direction.ended:
+            # It may have been let go of, or have been blocked, since it was queued.
+            here = self._by_source.get(direction.source) is direction
+            if here and self._watched[direction.source] & _IN:
                 self._pass_bulk(direction, reads, size)
 
     def _pass_bulk(self, direction: Direction, reads: int, size: int) -> None:
@@ -346,6 +342,8 @@ class Lane:
             direction.bulk = False
             direction.streak = 0
             self._drop_pipe(direction)
+            if self.on_quiet is not None and not direction.opposite.bulk:
+                self.on_quiet(direction.flow)
 
     # --- blocked sinks ------------------------------------------------------------
 
