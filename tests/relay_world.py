@@ -235,7 +235,7 @@ async def clog(stream: Stream) -> int:
         while before != len(sent):
             before = len(sent)
             # The cushion is for what a kernel, or another thread, has in hand.
-            await trio.testing.wait_all_tasks_blocked(cushion=0.005)
+            await trio.testing.wait_all_tasks_blocked(cushion=0.02)
         nursery.cancel_scope.cancel()
     return sum(sent)
 
