@@ -4,6 +4,7 @@
 # only re-export. Imports point downwards, in this order (tests/test_layering.py):
 #
 #   _exceptions, _endpoints, _framing, abc    no I/O of their own
+#   _multiplexer                              moving the bytes of sockets
 #   _channel, _relay                          streams
 #   vsock                                     addresses become streams
 #   proxy                                     python -m trionitro.proxy

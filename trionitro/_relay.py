@@ -36,7 +36,8 @@ async def relay(
     :meth:`~trio.abc.HalfCloseableStream.send_eof`, and may keep talking.
 
     Args:
-      left: one stream; nobody else may use it meanwhile.
+      left: one stream; nobody else may use it meanwhile, nor close it. (Between two
+          sockets that would not even be noticed.)
       right: the other, likewise.
       idle_timeout: seconds after which both are given up, when nothing arrived and
           nothing was passed on in either direction.
