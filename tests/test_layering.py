@@ -16,7 +16,7 @@ import trionitro
 #: those before it. A package stands for all that is in it, and a name written out
 #: in full goes before its package. ``trionitro/__init__.py`` explains the order.
 LAYERS: Final = (
-    ("_exceptions", "_framing", "_structuring", "abc"),
+    ("_exceptions", "_framing", "_structuring", "_transfer", "abc"),
     ("_endpoints",),
     ("_channel", "_http_server", "_multiplexer", "_relay", "_reset", "_unix"),
     ("vsock",),
@@ -40,10 +40,14 @@ SANS_IO: Final = frozenset(
         "_exceptions",
         "_framing",
         "_structuring",
+        "_transfer",
+        "proxy._addresses",
         "proxy._allowlist",
+        "proxy._allowlist_file",
         "proxy._config",
         "proxy._drop_in",
         "proxy._route",
+        "proxy._rules",
         "vsock._connect",
     }
 )

@@ -4,6 +4,7 @@
 # only re-export. Imports point downwards, in this order (tests/test_layering.py):
 #
 #   _exceptions, _endpoints, _framing, abc    no I/O of their own
+#   _multiplexer                              moving the bytes of sockets
 #   _channel, _relay                          streams
 #   vsock                                     addresses become streams
 #   proxy                                     python -m trionitro.proxy
@@ -24,7 +25,7 @@ from trionitro._exceptions import NotAllowedError as NotAllowedError
 from trionitro._exceptions import ProtocolError as ProtocolError
 from trionitro._framing import FrameDecoder as FrameDecoder
 from trionitro._framing import encode_frame as encode_frame
-from trionitro._relay import Ending as Ending
-from trionitro._relay import Progress as Progress
-from trionitro._relay import Transfer as Transfer
 from trionitro._relay import relay as relay
+from trionitro._transfer import Ending as Ending
+from trionitro._transfer import Progress as Progress
+from trionitro._transfer import Transfer as Transfer

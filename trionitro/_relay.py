@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import enum
 import math
-from collections.abc import Callable
 from typing import Final
 
 import attrs
@@ -12,54 +10,15 @@ import trio
 import trio.abc
 import trio.lowlevel
 
-from trionitro._reset import reset
+from trionitro._multiplexer import carry
+from trionitro._reset import reset, socket_of
+from trionitro._transfer import Ending, Progress, Transfer
 
-__all__ = ["Ending", "Progress", "Transfer", "relay"]
+__all__ = ["relay"]
 
 #: One read's worth, and all that a relay holds of a direction. Linux gives a unix
 #: socket 208 KiB and TCP rather more: 64 KiB is few wake-ups without much memory.
 _CHUNK: Final = 2**16
-
-
-class Ending(enum.StrEnum):
-    """How a relay ended."""
-
-    #: Both sides sent end-of-file, and each was passed on.
-    FINISHED = "finished"
-    #: The left peer was reset, or went away while we were sending to it.
-    LEFT_BROKE = "left broke"
-    #: The right peer, likewise.
-    RIGHT_BROKE = "right broke"
-    #: Nothing moved in either direction for the idle timeout.
-    IDLE = "idle"
-
-
-@attrs.define(eq=False)
-class Progress:
-    """How many bytes a relay has passed on so far.
-
-    Give one to :func:`relay` to look at while it runs, or after it was cancelled.
-
-    """
-
-    left_to_right: int = 0
-    right_to_left: int = 0
-
-
-@attrs.frozen
-class Transfer:
-    """What a relay did.
-
-    Attributes:
-      left_to_right: bytes passed on from the left stream to the right one.
-      right_to_left: bytes passed on the other way.
-      ending: how it ended.
-
-    """
-
-    left_to_right: int
-    right_to_left: int
-    ending: Ending
 
 
 async def relay(
@@ -77,7 +36,8 @@ async def relay(
     :meth:`~trio.abc.HalfCloseableStream.send_eof`, and may keep talking.
 
     Args:
-      left: one stream; nobody else may use it meanwhile.
+      left: one stream; nobody else may use it meanwhile, nor close it. (Between two
+          sockets that would not even be noticed.)
       right: the other, likewise.
       idle_timeout: seconds after which both are given up, when nothing arrived and
           nothing was passed on in either direction.
@@ -98,10 +58,10 @@ async def relay(
       Ends at once. What a send had taken may or may not have left.
 
     """
-    flow = _PortableFlow(left, right, progress or Progress(), idle_timeout)
+    progress = progress or Progress()
     finished = False
     try:
-        ending = await flow.run()
+        ending = await _join(left, right, progress, idle_timeout)
         finished = ending is Ending.FINISHED
     finally:
         close = _close if finished else reset
@@ -109,7 +69,20 @@ async def relay(
             await close(left)
         finally:
             await close(right)
-    return Transfer(flow.progress.left_to_right, flow.progress.right_to_left, ending)
+    return Transfer(progress.left_to_right, progress.right_to_left, ending)
+
+
+async def _join(
+    left: trio.abc.HalfCloseableStream,
+    right: trio.abc.HalfCloseableStream,
+    progress: Progress,
+    idle_timeout: float,
+) -> Ending:
+    """Take the fast path between two sockets, and the portable one elsewhere."""
+    left_socket, right_socket = socket_of(left), socket_of(right)
+    if left_socket is None or right_socket is None:
+        return await _PortableFlow(left, right, progress, idle_timeout).run()
+    return await carry(left_socket, right_socket, progress, idle_timeout)
 
 
 async def _close(stream: trio.abc.AsyncResource) -> None:
@@ -143,7 +116,7 @@ class _PortableFlow:
         self,
         source: trio.abc.HalfCloseableStream,
         sink: trio.abc.HalfCloseableStream,
-        passed: Callable[[Progress, int], None],
+        index: int,
         source_broke: Ending,
         sink_broke: Ending,
     ) -> None:
@@ -154,7 +127,7 @@ class _PortableFlow:
                 blame = sink_broke
                 await sink.send_all(data)
                 blame = source_broke
-                passed(self.progress, len(data))
+                self.progress.counts[index] += len(data)
                 self._put_off_idling()
                 del data  # an idle direction holds nothing
             blame = sink_broke
@@ -170,14 +143,6 @@ class _PortableFlow:
         self._scope.deadline = trio.current_time() + self.idle_timeout
 
 
-def _passed_right(progress: Progress, size: int) -> None:
-    progress.left_to_right += size
-
-
-def _passed_left(progress: Progress, size: int) -> None:
-    progress.right_to_left += size
-
-
-#: What a pump counts, and whom it blames when its source or its sink breaks.
-_RIGHTWARDS: Final = (_passed_right, Ending.LEFT_BROKE, Ending.RIGHT_BROKE)
-_LEFTWARDS: Final = (_passed_left, Ending.RIGHT_BROKE, Ending.LEFT_BROKE)
+#: Where a pump counts, and whom it blames when its source or its sink breaks.
+_RIGHTWARDS: Final = (0, Ending.LEFT_BROKE, Ending.RIGHT_BROKE)
+_LEFTWARDS: Final = (1, Ending.RIGHT_BROKE, Ending.LEFT_BROKE)

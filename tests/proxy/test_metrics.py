@@ -98,10 +98,10 @@ def test_bytes_are_counted_while_a_connection_lives_and_after() -> None:
     key = ("trionitro_bytes_total", "to client")
 
     with metrics.counting_bytes("r", progress):
-        progress.right_to_left = 5
+        progress.counts[1] = 5
         while_open = parse(metrics.render())[key]
     after = parse(metrics.render())[key]
-    with metrics.counting_bytes("r", Progress(right_to_left=2)):
+    with metrics.counting_bytes("r", Progress([0, 2])):
         pass
 
     assert (while_open, after) == (5, 5)

@@ -11,8 +11,9 @@ import trio.abc
 
 from trionitro._endpoints import TcpEndpoint
 from trionitro._exceptions import NotAllowedError
-from trionitro._relay import Ending, Progress, Transfer, relay
+from trionitro._relay import relay
 from trionitro._reset import reset, socket_of
+from trionitro._transfer import Ending, Progress, Transfer
 from trionitro.abc import VsockNetwork, VsockStream
 from trionitro.proxy._allowlist import TargetPolicy
 from trionitro.proxy._dial import DialError, dial

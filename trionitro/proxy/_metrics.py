@@ -17,7 +17,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from trionitro._http_server import HttpRequest, HttpResponse, answer_http
-from trionitro._relay import Progress
+from trionitro._transfer import Progress
 
 __all__ = ["Metrics", "Outcome", "Refusal"]
 

@@ -1,0 +1,79 @@
+"""The bulk lane: a second mover, in a thread of its own while there is bulk."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+
+import attrs
+import trio
+
+from trionitro._multiplexer._mover import Mover
+
+__all__ = ["BulkLane"]
+
+
+@attrs.define(eq=False)
+class BulkLane:
+    """Moves bulk beside Trio's thread: the copying itself releases the interpreter.
+
+    The thread holds a lock during a pass and no longer, and a pass never blocks. That
+    makes it fit for Trio's thread to wait for: no longer than moving some megabytes
+    in memory takes, when a flow comes, or is given up.
+
+    Attributes:
+      mover: use it within :meth:`held` only.
+      is_running: whether there is a thread.
+
+    """
+
+    mover: Mover
+    is_running: bool = False
+    _moving: threading.Lock = attrs.field(factory=threading.Lock)
+    _turnstile: threading.Lock = attrs.field(factory=threading.Lock)
+    _stopping: bool = False
+    #: Not Trio's default one: the application's threads keep all of their places.
+    _own_place: trio.CapacityLimiter = attrs.field(
+        factory=lambda: trio.CapacityLimiter(1)
+    )
+
+    @contextmanager
+    def held(self) -> Iterator[Mover]:
+        """Keep the thread from moving anything meanwhile."""
+        # The thread goes through the turnstile before each pass: without it, it would
+        # have the lock again before anybody who waits for it has woken up.
+        with self._turnstile, self._moving:
+            yield self.mover
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Have a thread move the flows that are here."""
+        wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.mover.watch_also(wake)
+        self._stopping = False
+        self.is_running = True
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(
+                    partial(trio.to_thread.run_sync, self._run, limiter=self._own_place)
+                )
+                try:
+                    yield
+                finally:
+                    self._stopping = True
+                    os.eventfd_write(wake, 1)
+        finally:
+            self.is_running = False
+            self.mover.unwatch_also(wake)
+            os.close(wake)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            events = self.mover.poll(0 if self.mover.has_more() else -1)
+            with self._turnstile:
+                pass
+            with self._moving:
+                self.mover.serve(events)

@@ -1,0 +1,118 @@
+"""What a lane knows of one connection: two directions and how it ended."""
+
+from __future__ import annotations
+
+import math
+import select
+import socket
+from typing import Self
+
+import attrs
+import trio
+
+from trionitro._multiplexer._pipes import Pipe
+from trionitro._transfer import Ending, Progress
+
+__all__ = ["Direction", "Flow"]
+
+
+@attrs.define(eq=False)
+class Direction:
+    """One direction of a flow: from a source socket to a sink socket.
+
+    Attributes:
+      flow: what it is a direction of.
+      index: 0 from left to right, 1 from right to left.
+      source: the descriptor read from.
+      sink: the descriptor written to.
+      source_broke: the ending when the source breaks.
+      sink_broke: the ending when the sink breaks.
+      opposite: the other direction.
+      ended: whether the source's end-of-file was passed on.
+      rest: bytes that were read, but not taken by the sink yet; empty if none.
+      pipe: the pipe in use, or None while bytes are copied.
+      held: how many bytes are in the pipe.
+      spliceable: whether bulk may be spliced at all.
+      bulk: whether it counts as bulk, and is served after small messages.
+      watch: what its source is watched for, while no mover has the flow.
+      queued: whether it waits in the lane's queue of bulk.
+      streak: bytes that came in large reads without the other side speaking.
+      slack: how many more small reads it remains bulk for.
+
+    """
+
+    flow: Flow
+    index: int
+    source: int
+    sink: int
+    source_broke: Ending
+    sink_broke: Ending
+    spliceable: bool
+    opposite: Direction = attrs.field(init=False)
+    ended: bool = False
+    rest: bytes = b""
+    pipe: Pipe | None = None
+    held: int = 0
+    watch: int = select.EPOLLIN
+    bulk: bool = False
+    queued: bool = False
+    streak: int = 0
+    slack: int = 0
+
+    def is_blocked(self) -> bool:
+        """Whether the sink has not taken all that was read."""
+        return bool(self.rest or self.held)
+
+
+@attrs.define(eq=False)
+class Flow:
+    """Two sockets that a lane joins.
+
+    Attributes:
+      sockets: the left one and the right one. Their streams own them.
+      directions: to the right, and to the left.
+      counts: bytes passed on in each direction.
+      moved_at: when a byte last arrived or was passed on, by Trio's clock.
+      ending: how it ended, or None while it goes on.
+      in_bulk_lane: whether it was moved there, and has not come home yet.
+      given_up: whether nobody waits for it any more.
+
+    """
+
+    sockets: tuple[trio.socket.SocketType, trio.socket.SocketType]
+    counts: list[int]
+    moved_at: float = -math.inf
+    ending: Ending | None = None
+    in_bulk_lane: bool = False
+    given_up: bool = False
+    directions: tuple[Direction, Direction] = attrs.field(init=False)
+
+    @classmethod
+    def between(
+        cls,
+        left: trio.socket.SocketType,
+        right: trio.socket.SocketType,
+        progress: Progress,
+    ) -> Self:
+        """Describe the flow between two connected sockets."""
+        flow = cls((left, right), progress.counts)
+        broke = (Ending.LEFT_BROKE, Ending.RIGHT_BROKE)
+        rightwards = Direction(
+            flow, 0, left.fileno(), right.fileno(), *broke, _splices_from(left)
+        )
+        leftwards = Direction(
+            flow, 1, right.fileno(), left.fileno(), *broke[::-1], _splices_from(right)
+        )
+        rightwards.opposite, leftwards.opposite = leftwards, rightwards
+        flow.directions = (rightwards, leftwards)
+        return flow
+
+
+def _splices_from(source: trio.socket.SocketType) -> bool:
+    """Say whether splicing from ``source`` gains anything.
+
+    AF_UNIX and AF_VSOCK have no ``splice_read`` of their own: there the kernel copies
+    as we would.
+
+    """
+    return source.family in (socket.AF_INET, socket.AF_INET6)
