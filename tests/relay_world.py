@@ -264,24 +264,20 @@ async def flood(stream: Stream, counted: Callable[[int], object]) -> None:
         counted(len(chunk))
 
 
-async def clog(stream: Stream) -> int:
-    """Send until nothing more will go, and return how many bytes went."""
+async def clog(*streams: Stream) -> int:
+    """Send on each until nothing more will go, and return how many bytes went in all.
+
+    To clog both directions, do it at once: bytes that go one way bring the
+    acknowledgements for the other.
+    """
     sent: list[int] = []
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(flood, stream, sent.append)
-        before = -1
-        while before != len(sent):
-            before = len(sent)
-            # The cushion is for what a kernel, or another thread, has in hand.
-            await trio.testing.wait_all_tasks_blocked(cushion=0.02)
+        for stream in streams:
+            nursery.start_soon(flood, stream, sent.append)
+        # The cushion is for what a kernel, or another thread, has in hand.
+        await trio.testing.wait_all_tasks_blocked(cushion=0.02)
         nursery.cancel_scope.cancel()
     return sum(sent)
-
-
-async def clog_both(client: Stream, server: Stream) -> None:
-    """Clog both directions; bytes one way bring acknowledgements for the other."""
-    while await clog(client) + await clog(server):
-        pass
 
 
 async def break_off(stream: Stream) -> None:

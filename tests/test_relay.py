@@ -24,12 +24,12 @@ from trio.testing import (
 
 from tests.relay_world import (
     LOCKSTEP,
+    PAIRS,
     Pair,
     Stream,
     StreamPair,
     World,
     clog,
-    clog_both,
     for_pairs,
     open_world,
     receive_all,
@@ -185,7 +185,8 @@ async def test_it_counts_the_bytes_of_each_direction_while_it_runs(pair: Pair) -
         assert (world.progress.left_to_right, world.progress.right_to_left) == (8, 6)
 
 
-@for_pairs()
+# Trio's checks turn the streams around themselves.
+@for_pairs(lambda pair: PAIRS.index(pair) <= PAIRS.index(Pair(pair.right, pair.left)))
 async def test_a_relayed_pair_of_streams_is_a_half_closeable_stream(pair: Pair) -> None:
     async with trio.open_nursery() as nursery:
 
@@ -196,7 +197,7 @@ async def test_a_relayed_pair_of_streams_is_a_half_closeable_stream(pair: Pair) 
 
         async def open_clogged_pair() -> StreamPair:
             client, server = await open_pair()
-            await clog_both(client, server)
+            await clog(client, server)
             return client, server
 
         # A lockstep stream takes nothing more after a send that was cancelled.

@@ -104,8 +104,7 @@ async def test_a_relay_that_is_clogged_both_ways_is_cancelled_at_once(
 ) -> None:
     """At once: no time passes, though whoever waits for a timeout could have it."""
     async with relayed(pair) as world:
-        await clog(world.client)
-        await clog(world.server)
+        await clog(world.client, world.server)
         world.scope.cancel()
         with trio.fail_after(1):
             await world.ended.wait()

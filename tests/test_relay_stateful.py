@@ -33,7 +33,13 @@ from trionitro import Ending
 
 Side = Literal["left", "right"]
 
-PAIRS: Final = (Pair(TCP, TCP), Pair(TCP, UNIX), Pair(UNIX, TCP), Pair(MEMORY, MEMORY))
+PAIRS: Final = (
+    Pair(TCP, TCP),
+    Pair(TCP, UNIX),
+    Pair(UNIX, TCP),
+    Pair(TCP, MEMORY),
+    Pair(MEMORY, MEMORY),
+)
 
 #: What is said. A byte that is lost, doubled or misplaced makes a difference.
 SPEECH: Final = random.Random(1).randbytes(2**16)

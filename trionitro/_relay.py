@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable
 from typing import Final
 
 import attrs
@@ -72,17 +73,17 @@ async def relay(
     return Transfer(progress.left_to_right, progress.right_to_left, ending)
 
 
-async def _join(
+def _join(
     left: trio.abc.HalfCloseableStream,
     right: trio.abc.HalfCloseableStream,
     progress: Progress,
     idle_timeout: float,
-) -> Ending:
+) -> Awaitable[Ending]:
     """Take the fast path between two sockets, and the portable one elsewhere."""
     left_socket, right_socket = socket_of(left), socket_of(right)
     if left_socket is None or right_socket is None:
-        return await _PortableFlow(left, right, progress, idle_timeout).run()
-    return await carry(left_socket, right_socket, progress, idle_timeout)
+        return _PortableFlow(left, right, progress, idle_timeout).run()
+    return carry(left_socket, right_socket, progress, idle_timeout)
 
 
 async def _close(stream: trio.abc.AsyncResource) -> None:

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.proxy.ends import Network, StartProxy, echo, receive_all
 from trionitro import Progress, TcpEndpoint
 from trionitro.proxy import Metrics
+from trionitro.proxy._metrics import Outcome
 
 Samples = dict[tuple[str, ...], float]
 
@@ -97,12 +98,12 @@ def test_bytes_are_counted_while_a_connection_lives_and_after() -> None:
     progress = Progress()
     key = ("trionitro_bytes_total", "to client")
 
-    with metrics.counting_bytes("r", progress):
-        progress.counts[1] = 5
-        while_open = parse(metrics.render())[key]
+    metrics.connection_opened("r", progress)
+    progress.counts[1] = 5
+    while_open = parse(metrics.render())[key]
+    metrics.connection_ended(progress, Outcome.FINISHED)
     after = parse(metrics.render())[key]
-    with metrics.counting_bytes("r", Progress([0, 2])):
-        pass
+    metrics.connection_opened("r", Progress([0, 2]))
 
     assert (while_open, after) == (5, 5)
     assert parse(metrics.render())[key] == pytest.approx(7)

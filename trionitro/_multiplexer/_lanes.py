@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, Self
 
 import attrs
@@ -118,18 +119,22 @@ class Lanes:
 
     # --- tasks --------------------------------------------------------------------
 
-    async def wait(self, flow: Flow, idle_timeout: float = math.inf) -> None:
+    # Thousands of tasks may wait, most of them idly: what follows is written so that
+    # one that is parked holds no more coroutines than it needs.
+
+    def wait(self, flow: Flow, idle_timeout: float = math.inf) -> Awaitable[object]:
         """Wait until something is to be done about ``flow``, leading if need be.
 
         That it has ended, needs a thread, or has been idle; or nothing at all.
 
         """
-        with trio.CancelScope(deadline=flow.moved_at + idle_timeout) as scope:
-            if self.leader is None:
-                self._interrupt_leader = scope.cancel
-                await self._lead(flow)
-            else:
-                await self._park(flow)
+        if idle_timeout == math.inf:
+            return self._lead(flow) if self.leader is None else self._park(flow)
+        return self._wait_impatiently(flow, idle_timeout)
+
+    async def _wait_impatiently(self, flow: Flow, idle_timeout: float) -> None:
+        with trio.CancelScope(deadline=flow.moved_at + idle_timeout):
+            await self.wait(flow)
         # It may have moved since the deadline was set: then that was no idleness.
         if flow.ending is None and trio.current_time() >= flow.moved_at + idle_timeout:
             flow.ending = Ending.IDLE
@@ -145,22 +150,25 @@ class Lanes:
         """Do the same, called in the thread of the bulk lane."""
         self._token.run_sync_soon(self.wake, flow)
 
-    async def _park(self, flow: Flow) -> None:
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._parked.pop(flow, None)
-            return trio.lowlevel.Abort.SUCCEEDED
-
+    def _park(self, flow: Flow) -> Awaitable[object]:
         self._parked[flow] = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(abort)
+        unpark = partial(self._unpark, flow)
+        return trio.lowlevel.wait_task_rescheduled(unpark)  # noqa: ASYNC105  see above
+
+    def _unpark(self, flow: Flow, raise_cancel: object) -> trio.lowlevel.Abort:
+        self._parked.pop(flow, None)
+        return trio.lowlevel.Abort.SUCCEEDED
 
     async def _lead(self, flow: Flow) -> None:
         self.leader = flow
-        try:
-            while flow.ending is None and not self.is_stranded(flow):
-                await trio.lowlevel.wait_readable(self.small.fileno())
-                await self._drive(flow)
-        finally:
-            self.leader = None
+        with trio.CancelScope() as scope:
+            self._interrupt_leader = scope.cancel
+            try:
+                while flow.ending is None and not self.is_stranded(flow):
+                    await trio.lowlevel.wait_readable(self.small.fileno())
+                    await self._drive(flow)
+            finally:
+                self.leader = None
 
     async def _drive(self, flow: Flow) -> None:
         """Go on for as long as there is something to do."""

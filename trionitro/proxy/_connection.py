@@ -55,23 +55,33 @@ async def carry(
       and counted, and others don't notice.
 
     """
-    metrics = around.metrics
+    progress = Progress()
     outcome = Outcome.CANCELLED
-    metrics.open.labels(route.name).inc()
+    around.metrics.connection_opened(route.name, progress)
     try:
-        outcome = await _carry(client, route, around)
-    except Exception:  # noqa: BLE001  a bug met by one connection is not to end others
+        # Nothing else is awaited here: thousands of these may wait, and what a task
+        # holds while it waits is what a connection costs.
+        reached = await _reach(client, route, around)
+        if isinstance(reached, Outcome):
+            outcome = reached
+            return
+        transfer = await relay(
+            client, reached, idle_timeout=route.idle_timeout, progress=progress
+        )
+        outcome = _OUTCOMES[transfer.ending]
+        _log_end(route, transfer)
+    except Exception:  # noqa: BLE001  a bug met by one connection must not end others
         outcome = Outcome.CRASHED
         _log.exception("connection crashed", route=route.name)
     finally:
-        metrics.open.labels(route.name).dec()
-        metrics.total.labels(route.name, outcome).inc()
+        around.metrics.connection_ended(progress, outcome)
         await reset(client)
 
 
-async def _carry(
+async def _reach(
     client: trio.abc.HalfCloseableStream, route: Route, around: Surroundings
-) -> Outcome:
+) -> trio.abc.HalfCloseableStream | Outcome:
+    """Connect to the target; where that can't be, say what becomes of the client."""
     log = _log.bind(route=route.name, peer=_peer_of(client))
     if (stranger := _unknown_cid(client, route)) is not None:
         around.metrics.refusals.labels(route.name, Refusal.CID).inc()
@@ -92,15 +102,9 @@ async def _carry(
         log.warning("dial failed", problem=str(problem))
         return Outcome.DIAL_FAILED
     log.debug("connected", target=str(route.forward))
-    progress = Progress()
-    with around.metrics.counting_bytes(route.name, progress):
-        _watch_for_death(client)
-        _watch_for_death(target)
-        transfer = await relay(
-            client, target, idle_timeout=route.idle_timeout, progress=progress
-        )
-    _log_end(log, transfer)
-    return _OUTCOMES[transfer.ending]
+    _watch_for_death(client)
+    _watch_for_death(target)
+    return target
 
 
 def _unknown_cid(client: trio.abc.HalfCloseableStream, route: Route) -> int | None:
@@ -130,11 +134,12 @@ def _watch_for_death(stream: trio.abc.HalfCloseableStream) -> None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
-def _log_end(log: structlog.typing.FilteringBoundLogger, transfer: Transfer) -> None:
+def _log_end(route: Route, transfer: Transfer) -> None:
     # A peer that breaks off is news about that peer; the proxy is fine.
     level = "debug" if transfer.ending is Ending.FINISHED else "info"
-    getattr(log, level)(
+    getattr(_log, level)(
         "connection ended",
+        route=route.name,
         how=str(transfer.ending),
         to_target=transfer.left_to_right,
         to_client=transfer.right_to_left,

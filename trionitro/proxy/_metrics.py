@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import functools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import attrs
 import trio.abc
@@ -46,23 +45,13 @@ class Refusal(enum.StrEnum):
 class _Bytes(Collector):
     """Bytes by route and direction, counted while connections are still open."""
 
-    open: set[tuple[str, Progress]] = attrs.field(factory=set)
+    open: dict[Progress, str] = attrs.field(factory=dict)
     finished: Counter[tuple[str, str]] = attrs.field(factory=Counter)
-
-    @contextlib.contextmanager
-    def of(self, route: str, progress: Progress) -> Iterator[None]:
-        entry = (route, progress)
-        self.open.add(entry)
-        try:
-            yield
-        finally:
-            self.open.remove(entry)
-            self.finished.update(_directions(*entry))
 
     def collect(self) -> Iterable[Metric]:
         totals = self.finished.copy()
-        for entry in self.open:
-            totals.update(_directions(*entry))
+        for progress, route in self.open.items():
+            totals.update(_directions(route, progress))
         family = CounterMetricFamily(
             "trionitro_bytes",
             "Bytes passed on, by route and direction.",
@@ -135,11 +124,17 @@ class Metrics:
         for reason in Refusal:
             self.refusals.labels(route, reason)
 
-    def counting_bytes(
-        self, route: str, progress: Progress
-    ) -> contextlib.AbstractContextManager[None]:
-        """Count what ``progress`` says, from now on and for good."""
-        return self._bytes.of(route, progress)
+    def connection_opened(self, route: str, progress: Progress) -> None:
+        """Count an open connection, and what its ``progress`` says from now on."""
+        self.open.labels(route).inc()
+        self._bytes.open[progress] = route
+
+    def connection_ended(self, progress: Progress, outcome: Outcome) -> None:
+        """Count its end. What its ``progress`` says now stays counted."""
+        route = self._bytes.open.pop(progress)
+        self._bytes.finished.update(_directions(route, progress))
+        self.open.labels(route).dec()
+        self.total.labels(route, outcome).inc()
 
     def render(self) -> bytes:
         """Return everything in Prometheus' text format."""
