@@ -29,12 +29,16 @@ def socket_of(stream: trio.abc.AsyncResource) -> trio.socket.SocketType | None:
 async def reset(stream: trio.abc.AsyncResource) -> None:
     """Close ``stream`` at once, with a TCP reset (RST) where there is such a thing.
 
-    AF_UNIX and AF_VSOCK have no reset: there the close is all there is.
+    AF_UNIX and AF_VSOCK have no reset: there the close is all there is. A stream that
+    is closed already stays as it is.
 
     """
     sock = socket_of(stream)
-    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-        # A socket that is closed already has nothing left to say.
+    if sock is None:
+        await trio.aclose_forcefully(stream)
+        return
+    # Closing a socket is all that its stream's own aclose does, but for a checkpoint.
+    if sock.fileno() != -1 and sock.family in (socket.AF_INET, socket.AF_INET6):
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
-    await trio.aclose_forcefully(stream)
+    sock.close()

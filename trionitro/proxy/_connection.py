@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 
 import attrs
@@ -82,26 +83,27 @@ async def _reach(
     client: trio.abc.HalfCloseableStream, route: Route, around: Surroundings
 ) -> trio.abc.HalfCloseableStream | Outcome:
     """Connect to the target; where that can't be, say what becomes of the client."""
-    log = _log.bind(route=route.name, peer=_peer_of(client))
     if (stranger := _unknown_cid(client, route)) is not None:
         around.metrics.refusals.labels(route.name, Refusal.CID).inc()
-        log.warning("refused", reason=f"CID {stranger} is not admitted (allow_cids)")
+        reason = f"CID {stranger} is not admitted (allow_cids)"
+        _log.warning("refused", **_names(client, route), reason=reason)
         return Outcome.REFUSED
     try:
         target = await dial(
             route,
             network=around.network,
             allowlist=around.allowlist,
-            timed=around.metrics.dial_seconds.labels(route.name).time,
+            observe=around.metrics.dial_seconds.labels(route.name).observe,
         )
     except NotAllowedError as refusal:
         around.metrics.refusals.labels(route.name, Refusal.ALLOWLIST).inc()
-        log.warning("refused", reason=str(refusal))
+        _log.warning("refused", **_names(client, route), reason=str(refusal))
         return Outcome.REFUSED
     except DialError as problem:
-        log.warning("dial failed", problem=str(problem))
+        _log.warning("dial failed", **_names(client, route), problem=str(problem))
         return Outcome.DIAL_FAILED
-    log.debug("connected", target=str(route.forward))
+    if _log.is_enabled_for(logging.DEBUG):
+        _log.debug("connected", **_names(client, route), target=str(route.forward))
     _watch_for_death(client)
     _watch_for_death(target)
     return target
@@ -112,6 +114,11 @@ def _unknown_cid(client: trio.abc.HalfCloseableStream, route: Route) -> int | No
     if not route.allow_cids or not isinstance(client, VsockStream):
         return None
     return None if client.peer.cid in route.allow_cids else client.peer.cid
+
+
+def _names(client: trio.abc.HalfCloseableStream, route: Route) -> dict[str, str]:
+    """Say for the log which connection this is."""
+    return {"route": route.name, "peer": _peer_of(client)}
 
 
 def _peer_of(stream: trio.abc.HalfCloseableStream) -> str:

@@ -9,10 +9,14 @@ from collections.abc import Iterable
 
 import attrs
 import trio.abc
-from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client import Counter as CounterMetric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from trionitro._http_server import HttpRequest, HttpResponse, answer_http
@@ -42,24 +46,41 @@ class Refusal(enum.StrEnum):
 
 
 @attrs.define(eq=False)
-class _Bytes(Collector):
-    """Bytes by route and direction, counted while connections are still open."""
+class _Connections(Collector):
+    """Connections and their bytes, by route, counted while they are still open.
 
+    Attributes:
+      routes: the routes there are.
+      open: the route of each open connection, by how far it is.
+      finished: bytes of those that have ended, by route and direction.
+
+    """
+
+    routes: set[str] = attrs.field(factory=set)
     open: dict[Progress, str] = attrs.field(factory=dict)
     finished: Counter[tuple[str, str]] = attrs.field(factory=Counter)
 
     def collect(self) -> Iterable[Metric]:
-        totals = self.finished.copy()
-        for progress, route in self.open.items():
-            totals.update(_directions(route, progress))
-        family = CounterMetricFamily(
+        number = GaugeMetricFamily(
+            "trionitro_connections_open",
+            "Connections open now, by route.",
+            labels=["route"],
+        )
+        size = CounterMetricFamily(
             "trionitro_bytes",
             "Bytes passed on, by route and direction.",
             labels=["route", "direction"],
         )
-        for labels, total in sorted(totals.items()):
-            family.add_metric(labels, total)
-        yield family
+        numbers = Counter(dict.fromkeys(self.routes, 0))
+        numbers.update(self.open.values())
+        sizes = self.finished.copy()
+        for progress, route in self.open.items():
+            sizes.update(_directions(route, progress))
+        for route, count in sorted(numbers.items()):
+            number.add_metric([route], count)
+        for labels, total in sorted(sizes.items()):
+            size.add_metric(labels, total)
+        return number, size
 
 
 def _directions(route: str, progress: Progress) -> dict[tuple[str, str], int]:
@@ -74,7 +95,6 @@ class Metrics:
     """The counts of one proxy process, for all of its routes.
 
     Attributes:
-      open: connections accepted and not yet ended.
       total: connections ended, by outcome (:class:`Outcome`).
       dial_seconds: how long each attempt to reach a target took, failed ones too.
       refusals: connections refused, by reason (:class:`Refusal`).
@@ -82,20 +102,13 @@ class Metrics:
     """
 
     _registry: CollectorRegistry = attrs.field(factory=CollectorRegistry)
-    _bytes: _Bytes = attrs.field(factory=_Bytes)
-    open: Gauge = attrs.field(init=False)
+    _connections: _Connections = attrs.field(factory=_Connections)
     total: CounterMetric = attrs.field(init=False)
     dial_seconds: Histogram = attrs.field(init=False)
     refusals: CounterMetric = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._registry.register(self._bytes)
-        self.open = Gauge(
-            "trionitro_connections_open",
-            "Connections open now, by route.",
-            ["route"],
-            registry=self._registry,
-        )
+        self._registry.register(self._connections)
         self.total = CounterMetric(
             "trionitro_connections",
             "Connections ended, by route and outcome.",
@@ -117,7 +130,7 @@ class Metrics:
 
     def add_route(self, route: str) -> None:
         """Show ``route`` with zeros before its first connection."""
-        self.open.labels(route)
+        self._connections.routes.add(route)
         self.dial_seconds.labels(route)
         for outcome in Outcome:
             self.total.labels(route, outcome)
@@ -126,14 +139,12 @@ class Metrics:
 
     def connection_opened(self, route: str, progress: Progress) -> None:
         """Count an open connection, and what its ``progress`` says from now on."""
-        self.open.labels(route).inc()
-        self._bytes.open[progress] = route
+        self._connections.open[progress] = route
 
     def connection_ended(self, progress: Progress, outcome: Outcome) -> None:
         """Count its end. What its ``progress`` says now stays counted."""
-        route = self._bytes.open.pop(progress)
-        self._bytes.finished.update(_directions(route, progress))
-        self.open.labels(route).dec()
+        route = self._connections.open.pop(progress)
+        self._connections.finished.update(_directions(route, progress))
         self.total.labels(route, outcome).inc()
 
     def render(self) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any, Final, Literal
 
 import attrs
@@ -90,7 +91,7 @@ class Route:
                 " leave -4/-6 (family) out"
             )
 
-    @property
+    @cached_property
     def name(self) -> str:
         """What logs and metrics call this route: where it listens, as configured."""
         return str(self.listen)
