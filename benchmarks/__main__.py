@@ -1,0 +1,106 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import resource
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks import comparing, growth, rows
+from benchmarks.load_generator import BenchmarkError
+from benchmarks.relays import Relay
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; return the exit status."""
+    chosen = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], None] = chosen.run
+    # Relays and load generators inherit this; thousands of connections need it.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    try:
+        run(chosen)
+    except BenchmarkError as problem:
+        print(f"benchmarks: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure trionitro's relay."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_relay(commands.add_parser("relay", help="beside its peers"))
+    _add_growth(commands.add_parser("growth", help="from little to much of everything"))
+    return parser
+
+
+def _add_relay(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_relay)
+    parser.add_argument(
+        "--peer",
+        action="append",
+        default=[],
+        type=Relay.parse,
+        metavar="NAME=COMMAND",
+        help="another relay; {port} and {path} are filled in",
+    )
+    parser.add_argument("--rounds", type=int, default=5, metavar="N")
+    parser.add_argument("--seconds", type=float, default=0.4, metavar="S")
+    parser.add_argument(
+        "--calm",
+        type=float,
+        default=math.inf,
+        metavar="P",
+        help="leave out what was measured while others used more than P processors",
+    )
+    parser.add_argument(
+        "--only",
+        action="extend",
+        nargs="+",
+        default=[],
+        choices=[row.name for row in rows.ROWS],
+        metavar="ROW",
+        help=", ".join(row.name for row in rows.ROWS),
+    )
+    _add_outputs(parser)
+
+
+def _add_growth(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_growth)
+    _add_outputs(parser)
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", type=Path, metavar="FILE", help="all that was found")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="a plot of it")
+
+
+def _relay(chosen: argparse.Namespace) -> None:
+    comparing.run(
+        comparing.Request(
+            peers=tuple(chosen.peer),
+            only=tuple(chosen.only),
+            rounds=chosen.rounds,
+            seconds=chosen.seconds,
+            calm=chosen.calm,
+            json=chosen.json,
+            svg=chosen.svg,
+        )
+    )
+
+
+def _growth(chosen: argparse.Namespace) -> None:
+    growth.run(chosen.json, chosen.svg)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
