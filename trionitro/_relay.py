@@ -12,7 +12,7 @@ import trio.abc
 import trio.lowlevel
 
 from trionitro._multiplexer import carry
-from trionitro._reset import reset, socket_of
+from trionitro._reset import close_calmly, reset, socket_of
 from trionitro._transfer import Ending, Progress, Transfer
 
 __all__ = ["relay"]
@@ -65,7 +65,7 @@ async def relay(
         ending = await _join(left, right, progress, idle_timeout)
         finished = ending is Ending.FINISHED
     finally:
-        close = _close if finished else reset
+        close = close_calmly if finished else reset
         try:
             await close(left)
         finally:
@@ -84,11 +84,6 @@ def _join(
     if left_socket is None or right_socket is None:
         return _PortableFlow(left, right, progress, idle_timeout).run()
     return carry(left_socket, right_socket, progress, idle_timeout)
-
-
-async def _close(stream: trio.abc.AsyncResource) -> None:
-    # Not AsyncResource.aclose itself: that one is abstract, and closes nothing.
-    await stream.aclose()
 
 
 @attrs.define(eq=False)

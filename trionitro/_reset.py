@@ -1,4 +1,4 @@
-"""Closing a stream so that the peer can't take it for a whole one."""
+"""Closing a stream: calmly, or so that the peer can't take it for a whole one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 import trio
 
-__all__ = ["reset", "socket_of"]
+__all__ = ["close_calmly", "reset", "socket_of"]
 
 #: ``struct linger``: on, for no time at all. Closing then sends RST.
 _LINGER_NOT: Final = struct.pack("ii", 1, 0)
@@ -26,6 +26,15 @@ def socket_of(stream: trio.abc.AsyncResource) -> trio.socket.SocketType | None:
     return found if isinstance(found, trio.socket.SocketType) else None
 
 
+async def close_calmly(stream: trio.abc.AsyncResource) -> None:
+    """Close ``stream`` when all has been said."""
+    # Closing a socket is all that its stream's own aclose does, but for a checkpoint.
+    if (sock := socket_of(stream)) is not None:
+        sock.close()
+    else:
+        await stream.aclose()
+
+
 async def reset(stream: trio.abc.AsyncResource) -> None:
     """Close ``stream`` at once, with a TCP reset (RST) where there is such a thing.
 
@@ -37,7 +46,6 @@ async def reset(stream: trio.abc.AsyncResource) -> None:
     if sock is None:
         await trio.aclose_forcefully(stream)
         return
-    # Closing a socket is all that its stream's own aclose does, but for a checkpoint.
     if sock.fileno() != -1 and sock.family in (socket.AF_INET, socket.AF_INET6):
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
 import sys
-from collections.abc import Callable
 from typing import Any, Literal
 
 import structlog
@@ -46,29 +44,7 @@ def set_up_logging(form: LogFormat, *, verbosity: int = 0) -> None:
             ],
         )
     )
-    handler.addFilter(_accept_errors_sparingly())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
-
-
-def _accept_errors_sparingly() -> Callable[[logging.LogRecord], bool]:
-    """Make a filter for what Trio logs when accept fails, ten times a second.
-
-    Once a second is enough to act on, and the traceback says nothing.
-
-    """
-    last = -math.inf
-
-    def keep(record: logging.LogRecord) -> bool:
-        nonlocal last
-        if record.name != "trio.serve_listeners":
-            return True
-        record.exc_info = None
-        if record.created - last < 1:
-            return False
-        last = record.created
-        return True
-
-    return keep
 
 
 def _final_steps(form: LogFormat) -> list[Any]:

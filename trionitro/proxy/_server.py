@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import structlog
@@ -14,10 +13,10 @@ import trio.abc
 
 from trionitro._endpoints import Endpoint
 from trionitro._exceptions import NotAllowedError
+from trionitro.proxy._accept import Handler, Places, accept_connections
 from trionitro.proxy._allowlist import TargetPolicy
 from trionitro.proxy._connection import Surroundings, carry
 from trionitro.proxy._dial import check_route_allowed
-from trionitro.proxy._limit import LentListener, Places
 from trionitro.proxy._listen import Bound, close_all, open_bound
 from trionitro.proxy._route import ProxyConfig, Route
 
@@ -27,8 +26,6 @@ _log = structlog.get_logger("trionitro.proxy")
 
 #: Prometheus opens one connection or two; a hundred is a mistake or an attack.
 _SCRAPERS: Final = 16
-
-Handler = Callable[[Any], Awaitable[object]]
 
 
 @attrs.define(eq=False)
@@ -54,22 +51,16 @@ class _Service:
 
     async def serve(self) -> None:
         """Accept connections until retired, then let them finish for the grace."""
-        lent = [
-            LentListener(listener, self.places) for listener in self.bound.listeners
-        ]
         async with trio.open_nursery() as connections:
             with self._accepting:
-                await trio.serve_listeners(
-                    self._handle, lent, handler_nursery=connections
-                )
+                async with trio.open_nursery() as accepting:
+                    for listener in self.bound.listeners:
+                        accepting.start_soon(
+                            accept_connections,
+                            *(listener, self.handler, self.places, connections),
+                        )
             self._retired.set()
             connections.cancel_scope.deadline = trio.current_time() + self._grace
-
-    async def _handle(self, stream: trio.abc.HalfCloseableStream) -> None:
-        try:
-            await self.handler(stream)
-        finally:
-            self.places.give_back()
 
     async def retire(self, grace: float) -> None:
         """Stop accepting, and return when nothing accepts any more.
