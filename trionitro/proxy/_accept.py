@@ -15,8 +15,8 @@ __all__ = ["Handler", "Places", "accept_connections"]
 
 _log = structlog.get_logger("trionitro.proxy")
 
-#: What is done with a connection. It has to close it.
-Handler = Callable[[Any], Awaitable[object]]
+#: What is done with a connection: it closes it, and gives its place back.
+Handler = Callable[[Any, "Places"], Awaitable[object]]
 
 #: What accept(2) says when the system has nothing left for one more connection.
 _NO_ROOM: Final = frozenset(
@@ -69,8 +69,8 @@ async def accept_connections(
     each: they all wait when the last place is taken.)
 
     This is what :func:`trio.serve_listeners` does, but for the places, and that the
-    listener stays open for its owner to use again, and that the handler closes its
-    connection itself: a scope and a coroutine less for each of thousands.
+    listener stays open for its owner to use again, and that the handler cleans up
+    itself: a scope and two coroutines less for each of thousands of connections.
 
     Error handling:
       Where the system has no room for another connection (descriptors, memory), it
@@ -92,11 +92,4 @@ async def accept_connections(
             await trio.sleep(_RETRY_DELAY)
             continue
         places.take()
-        nursery.start_soon(_handle, handler, stream, places)
-
-
-async def _handle(handler: Handler, stream: object, places: Places) -> None:
-    try:
-        await handler(stream)
-    finally:
-        places.give_back()
+        nursery.start_soon(handler, stream, places)

@@ -16,6 +16,7 @@ from trionitro._relay import relay
 from trionitro._reset import reset, socket_of
 from trionitro._transfer import Ending, Progress, Transfer
 from trionitro.abc import VsockNetwork, VsockStream
+from trionitro.proxy._accept import Places
 from trionitro.proxy._allowlist import TargetPolicy
 from trionitro.proxy._dial import DialError, dial
 from trionitro.proxy._metrics import Metrics, Outcome, Refusal
@@ -43,13 +44,18 @@ class Surroundings:
 
 
 async def carry(
-    client: trio.abc.HalfCloseableStream, route: Route, around: Surroundings
+    client: trio.abc.HalfCloseableStream,
+    place: Places,
+    *,
+    route: Route,
+    around: Surroundings,
 ) -> None:
     """Carry one accepted connection to the route's target and back, until it ends.
 
     Resource handling:
       ``client`` is closed when this returns or is cancelled. Where it did not come
       to a clean end it is reset, never given an end-of-file it could take for one.
+      Then its ``place`` is given back.
 
     Error handling:
       Nothing that goes wrong with one connection leaves this function: it is logged
@@ -76,6 +82,7 @@ async def carry(
         _log.exception("connection crashed", route=route.name)
     finally:
         around.metrics.connection_ended(progress, outcome)
+        place.give_back()
         await reset(client)
 
 

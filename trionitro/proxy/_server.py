@@ -18,6 +18,7 @@ from trionitro.proxy._allowlist import TargetPolicy
 from trionitro.proxy._connection import Surroundings, carry
 from trionitro.proxy._dial import check_route_allowed
 from trionitro.proxy._listen import Bound, close_all, open_bound
+from trionitro.proxy._metrics import Metrics
 from trionitro.proxy._route import ProxyConfig, Route
 
 __all__ = ["Proxy"]
@@ -187,7 +188,8 @@ class Proxy:
         listen = str(bound.endpoint)
         metrics = self.around.metrics
         if purpose is None:
-            service = _Service(None, bound, metrics.serve_client, Places(_SCRAPERS))
+            handler = functools.partial(_serve_scraper, metrics=metrics)
+            service = _Service(None, bound, handler, Places(_SCRAPERS))
             self._helpers.start_soon(service.serve)
             _log.info("serving metrics", listen=listen)
         else:
@@ -208,6 +210,15 @@ class Proxy:
         await service.retire(self._grace)
         await service.bound.aclose()
         _log.info("stopped listening", listen=str(service.bound.endpoint))
+
+
+async def _serve_scraper(
+    stream: trio.abc.Stream, place: Places, *, metrics: Metrics
+) -> None:
+    try:
+        await metrics.serve_client(stream)
+    finally:
+        place.give_back()
 
 
 def _purposes(config: ProxyConfig) -> dict[_Key, Route | None]:
