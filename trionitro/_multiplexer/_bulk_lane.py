@@ -21,7 +21,7 @@ class BulkLane:
     """Moves bulk beside Trio's thread: the copying itself releases the interpreter.
 
     The thread holds a lock during a pass and no longer, and a pass never blocks. That
-    makes it fit for Trio's thread to wait for: no longer than moving some megabytes
+    makes it fit for Trio's thread to wait for: no longer than moving a megabyte or two
     in memory takes, when a flow comes, or is given up.
 
     Attributes:
@@ -35,6 +35,11 @@ class BulkLane:
     _moving: threading.Lock = attrs.field(factory=threading.Lock)
     _turnstile: threading.Lock = attrs.field(factory=threading.Lock)
     _stopping: bool = False
+    #: How often the thread was kept from moving.
+    _interruptions: int = 0
+    #: Readable always, so that watching it ends a poll. It is there from the start:
+    #: later there may be no descriptor left for one.
+    _bell: int = attrs.field(factory=lambda: os.eventfd(1, os.EFD_CLOEXEC))
     #: Not Trio's default one: the application's threads keep all of their places.
     _own_place: trio.CapacityLimiter = attrs.field(
         factory=lambda: trio.CapacityLimiter(1)
@@ -46,13 +51,12 @@ class BulkLane:
         # The thread goes through the turnstile before each pass: without it, it would
         # have the lock again before anybody who waits for it has woken up.
         with self._turnstile, self._moving:
+            self._interruptions += 1
             yield self.mover
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Have a thread move the flows that are here."""
-        wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.mover.watch_also(wake)
         self._stopping = False
         self.is_running = True
         try:
@@ -64,16 +68,21 @@ class BulkLane:
                     yield
                 finally:
                     self._stopping = True
-                    os.eventfd_write(wake, 1)
+                    self.mover.watch_also(self._bell)
         finally:
             self.is_running = False
-            self.mover.unwatch_also(wake)
-            os.close(wake)
+            self.mover.unwatch_also(self._bell)
 
     def _run(self) -> None:
         while not self._stopping:
+            before = self._interruptions
             events = self.mover.poll(0 if self.mover.has_more() else -1)
             with self._turnstile:
                 pass
             with self._moving:
-                self.mover.serve(events)
+                # If a flow was taken away, another may have got its descriptors since.
+                # What is still so will be reported again.
+                self.mover.serve(events if before == self._interruptions else ())
+
+    def __del__(self) -> None:
+        os.close(self._bell)

@@ -18,6 +18,9 @@ __all__ = ["carry"]
 _lanes: Final[trio.lowlevel.RunVar[Lanes]] = trio.lowlevel.RunVar("trionitro lanes")
 
 
+# Control-C must not strike between the reading and the writing of somebody's bytes.
+# Trio gives it to the main task instead, at its next checkpoint.
+@trio.lowlevel.enable_ki_protection
 async def carry(
     left: trio.socket.SocketType,
     right: trio.socket.SocketType,
@@ -33,6 +36,9 @@ async def carry(
       idle_timeout: seconds after which both are given up, when nothing arrived and
           nothing was passed on.
 
+    Raises:
+      trio.ClosedResourceError: if one of them is closed already.
+
     Cancellation:
       The sockets are not touched again, and stay open for the caller to close.
 
@@ -45,8 +51,13 @@ async def carry(
         while flow.ending is None:
             if lanes.bulk is not None and lanes.is_stranded(flow):
                 async with lanes.bulk.running():
-                    while flow.ending is None:
-                        await lanes.wait(flow, idle_timeout)
+                    try:
+                        while flow.ending is None:
+                            await lanes.wait(flow, idle_timeout)
+                    finally:
+                        # Before the thread comes to rest, not afterwards: the others
+                        # may be without a leader meanwhile.
+                        lanes.give_up(flow)
             else:
                 await lanes.wait(flow, idle_timeout)
     finally:

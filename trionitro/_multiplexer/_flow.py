@@ -94,7 +94,14 @@ class Flow:
         right: trio.socket.SocketType,
         progress: Progress,
     ) -> Self:
-        """Describe the flow between two connected sockets."""
+        """Describe the flow between two connected sockets.
+
+        Raises:
+          trio.ClosedResourceError: if one of them is closed already.
+
+        """
+        if -1 in (left.fileno(), right.fileno()):
+            raise trio.ClosedResourceError
         flow = cls((left, right), progress.counts)
         broke = (Ending.LEFT_BROKE, Ending.RIGHT_BROKE)
         rightwards = Direction(

@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Final, Self
 
@@ -113,7 +114,7 @@ class Lanes:
         self._token.run_sync_soon(self._come_home, flow)
 
     def _come_home(self, flow: Flow) -> None:
-        if not flow.given_up:
+        if not flow.given_up and flow.ending is None:
             flow.in_bulk_lane = False
             self.small.attach(flow)
 
@@ -137,7 +138,22 @@ class Lanes:
             await self.wait(flow)
         # It may have moved since the deadline was set: then that was no idleness.
         if flow.ending is None and trio.current_time() >= flow.moved_at + idle_timeout:
-            flow.ending = Ending.IDLE
+            self._end_if_idle(flow, idle_timeout)
+
+    def _end_if_idle(self, flow: Flow, idle_timeout: float) -> None:
+        """Give up an idle flow, unless there is something to move for it after all.
+
+        There may be: a clock that jumps, or a process that was stopped for a while,
+        puts the deadline before all that was to be done until then.
+
+        """
+        bulk = self.bulk if flow.in_bulk_lane else None
+        with nullcontext(self.small) if bulk is None else bulk.held() as mover:
+            mover.serve(mover.poll())
+            idle = trio.current_time() >= flow.moved_at + idle_timeout
+            if idle and flow.ending is None:
+                flow.ending = Ending.IDLE
+                mover.remove(flow)
 
     def wake(self, flow: Flow) -> None:
         """Have the task of ``flow`` look at it, if it waits."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import math
 import os
 import select
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -16,6 +16,7 @@ import attrs
 
 from trionitro._multiplexer._flow import Direction, Flow
 from trionitro._multiplexer._pipes import PIPE_SIZE, PipePool
+from trionitro._multiplexer._watches import Watches
 from trionitro._transfer import Ending
 
 __all__ = ["Mover"]
@@ -23,8 +24,8 @@ __all__ = ["Mover"]
 _IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
 
-#: What one poll may report. The rest is reported by the next one.
-_MAX_EVENTS: Final = 256
+#: What one poll may report, since all of it is served before anybody else has a turn.
+_MAX_EVENTS: Final = 32
 
 #: The most that a small direction reads at once, and its buffer.
 _SMALL_READ: Final = 2**16
@@ -33,6 +34,9 @@ _SMALL_READ: Final = 2**16
 #: in a row.
 _BULK_READ: Final = 2**17
 _BULK_ROUNDS: Final = 4
+
+#: For how long bulk is served in one pass, in seconds, but for the last read.
+_PASS: Final = 250e-6
 
 #: For how many passes a small message counts as lately seen.
 _LATELY: Final = 64
@@ -44,6 +48,11 @@ _BULK_STREAK: Final = 2**17
 _BULK_SLACK: Final = 64
 
 _SPLICE_FLAGS: Final = 3  # SPLICE_F_MOVE | SPLICE_F_NONBLOCK, linux/splice.h
+
+#: It can't be spliced: not this kind of socket on this kernel, or not in this sandbox.
+_NOT_SPLICED: Final = frozenset(
+    {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
+)
 
 
 @attrs.define(eq=False)
@@ -70,8 +79,7 @@ class Mover:
     on_quiet: Callable[[Flow], None] | None = None
     turns_beside_small: int = 1
     read_beside_small: int = 2**15
-    _epoll: select.epoll = attrs.field(factory=select.epoll)
-    _watched: dict[int, int] = attrs.field(factory=dict)
+    _watches: Watches = attrs.field(factory=Watches)
     _by_source: dict[int, Direction] = attrs.field(factory=dict)
     _queue: deque[Direction] = attrs.field(factory=deque)
     _pipes: PipePool = attrs.field(factory=PipePool)
@@ -86,7 +94,12 @@ class Mover:
     # --- flows come and go --------------------------------------------------------
 
     def attach(self, flow: Flow) -> None:
-        """Take in a flow, new or from another mover."""
+        """Take in a flow, new or from another mover.
+
+        One whose sockets can't be watched, because there are too many or somebody has
+        closed them, has ended.
+
+        """
         for direction in flow.directions:
             stale = self._by_source.get(direction.source)
             if stale is not None:
@@ -94,19 +107,18 @@ class Mover:
                 # another socket. Nobody may do that; but the new one is innocent.
                 self.remove(stale.flow)
             self._by_source[direction.source] = direction
-            self._watched[direction.source] = 0
-            self._set_watched(direction.source, direction.watch)
+            try:
+                self._watches.add(direction.source, direction.watch)
+            except OSError:
+                self._end(flow, direction.source_broke)
+                return
 
     def detach(self, flow: Flow) -> None:
         """Let go of a flow with all of its state, for another mover."""
         for direction in flow.directions:
             if self._by_source.get(direction.source) is direction:
                 del self._by_source[direction.source]
-                direction.watch = self._watched[direction.source]
-                # A socket that was closed under us has left the epoll by itself.
-                with contextlib.suppress(OSError):
-                    self._set_watched(direction.source, 0)
-                del self._watched[direction.source]
+                direction.watch = self._watches.discard(direction.source)
             direction.queued = False
 
     def remove(self, flow: Flow) -> None:
@@ -131,7 +143,7 @@ class Mover:
 
     def fileno(self) -> int:
         """Return the epoll's descriptor: readable when there is something to do."""
-        return self._epoll.fileno()
+        return self._watches.epoll.fileno()
 
     def has_more(self) -> bool:
         """Say whether there is something to do that polling doesn't show."""
@@ -139,15 +151,15 @@ class Mover:
 
     def poll(self, timeout: float = 0) -> list[tuple[int, int]]:
         """Return what has happened, for :meth:`serve`."""
-        return self._epoll.poll(timeout, _MAX_EVENTS)
+        return self._watches.epoll.poll(timeout, _MAX_EVENTS)
 
     def watch_also(self, descriptor: int) -> None:
         """Have :meth:`poll` return, and tell, when ``descriptor`` is readable."""
-        self._epoll.register(descriptor, _IN)
+        self._watches.epoll.register(descriptor, _IN)
 
     def unwatch_also(self, descriptor: int) -> None:
         """Undo :meth:`watch_also`."""
-        self._epoll.unregister(descriptor)
+        self._watches.epoll.unregister(descriptor)
 
     def serve(self, events: Iterable[tuple[int, int]]) -> None:
         """Move what there is to move."""
@@ -160,7 +172,7 @@ class Mover:
                 self._flush(direction.opposite)
                 if direction.flow.ending is not None:
                     continue
-                if not self._watched[descriptor] & _IN or event == _OUT:
+                if not self._watches.masks[descriptor] & _IN or event == _OUT:
                     continue
             if not direction.bulk:
                 self._pass_message(direction)
@@ -222,44 +234,54 @@ class Mover:
             return
         flow.moved_at = self._now
         direction.ended = True
-        self._drop_pipe(direction)
         if direction.opposite.ended:
             self._end(flow, Ending.FINISHED)
         else:
-            self._unwatch(direction.source, _IN)
+            self._watches.stop(direction.source, _IN)
 
     # --- bulk ---------------------------------------------------------------------
 
     def _serve_bulk(self) -> None:
-        """Give every queued direction its turn, or one of them if small ones wait."""
+        """Give every queued direction its turn, or few of them if small ones wait."""
         turns, reads, size = len(self._queue), _BULK_ROUNDS, _BULK_READ
         if self._passes_since_small < _LATELY:
             self._passes_since_small += 1
             turns, reads = min(turns, self.turns_beside_small), 1
             size = self.read_beside_small
+        pause_at = time.perf_counter() + _PASS
         for _ in range(turns):
             direction = self._queue.popleft()
             direction.queued = False
             # It may have been let go of, or have been blocked, since it was queued.
             here = self._by_source.get(direction.source) is direction
-            if here and self._watched[direction.source] & _IN:
-                self._pass_bulk(direction, reads, size)
+            if here and self._watches.masks[direction.source] & _IN:
+                self._pass_bulk(direction, reads, size, pause_at)
+                if time.perf_counter() > pause_at:
+                    return
 
-    def _pass_bulk(self, direction: Direction, reads: int, size: int) -> None:
-        if direction.spliceable and direction.pipe is None:
+    def _pass_bulk(
+        self, direction: Direction, reads: int, size: int, pause_at: float
+    ) -> None:
+        if direction.spliceable:
             direction.pipe = self._pipes.take()
+            # Where there is none now, asking again each time would cost too much.
+            direction.spliceable = direction.pipe is not None
         for _ in range(reads):
-            if direction.is_blocked():
-                return
             if direction.pipe is None:
                 passed = self._copy(direction, size)
             else:
                 passed = self._splice(direction)
-            if passed < _SMALL_MESSAGE:
-                if not direction.is_blocked():
-                    self._doubt_bulk(direction)
-                return
+            if passed < _SMALL_MESSAGE or direction.is_blocked():
+                break
             direction.slack = _BULK_SLACK
+            if time.perf_counter() > pause_at:
+                break
+        if not direction.held:
+            self._drop_pipe(direction)
+        goes_on = direction.flow.ending is None and not direction.ended
+        if goes_on and passed < _SMALL_MESSAGE and not direction.is_blocked():
+            # The last thing to do: it may be another mover's now.
+            self._doubt_bulk(direction)
 
     def _copy(self, direction: Direction, size: int) -> int:
         """Read up to ``size`` bytes and write them; return how many were read."""
@@ -287,7 +309,7 @@ class Mover:
         except BlockingIOError:
             return 0
         except OSError as exc:
-            if exc.errno == errno.EINVAL:  # not this kind of socket, on this kernel
+            if exc.errno in _NOT_SPLICED:
                 self._give_up_splicing(direction)
             else:
                 self._end(direction.flow, direction.source_broke)
@@ -312,7 +334,7 @@ class Mover:
         except BlockingIOError:
             return True
         except OSError as exc:
-            if exc.errno != errno.EINVAL:
+            if exc.errno not in _NOT_SPLICED:
                 self._end(direction.flow, direction.sink_broke)
                 return False
             self._give_up_splicing(direction)
@@ -341,15 +363,14 @@ class Mover:
         if direction.slack < 0:
             direction.bulk = False
             direction.streak = 0
-            self._drop_pipe(direction)
             if self.on_quiet is not None and not direction.opposite.bulk:
                 self.on_quiet(direction.flow)
 
     # --- blocked sinks ------------------------------------------------------------
 
     def _block(self, direction: Direction) -> None:
-        self._unwatch(direction.source, _IN)
-        self._watch(direction.sink, _OUT)
+        self._watches.stop(direction.source, _IN)
+        self._watches.start(direction.sink, _OUT)
 
     def _flush(self, direction: Direction) -> None:
         """Write what the sink would not take before, if there is any."""
@@ -358,8 +379,12 @@ class Mover:
         direction.flow.moved_at = self._now
         empty = self._write_rest if direction.rest else self._empty_pipe
         if empty(direction) and not direction.is_blocked():
-            self._unwatch(direction.sink, _OUT)
-            self._watch(direction.source, _IN)
+            self._drop_pipe(direction)
+            self._watches.stop(direction.sink, _OUT)
+            try:
+                self._watches.start(direction.source, _IN)
+            except OSError:  # somebody has closed it meanwhile
+                self._end(direction.flow, direction.source_broke)
 
     def _write_rest(self, direction: Direction) -> bool:
         """Write what was kept; False if that has ended the flow."""
@@ -373,24 +398,3 @@ class Mover:
         direction.rest = direction.rest[sent:]
         direction.flow.counts[direction.index] += sent
         return True
-
-    # --- what is watched ----------------------------------------------------------
-
-    def _watch(self, descriptor: int, mask: int) -> None:
-        self._set_watched(descriptor, self._watched[descriptor] | mask)
-
-    def _unwatch(self, descriptor: int, mask: int) -> None:
-        self._set_watched(descriptor, self._watched[descriptor] & ~mask)
-
-    def _set_watched(self, descriptor: int, mask: int) -> None:
-        before = self._watched[descriptor]
-        self._watched[descriptor] = mask
-        if mask == before:
-            return
-        if not mask:
-            # Hang-ups can't be masked: only what is not registered keeps quiet.
-            self._epoll.unregister(descriptor)
-        elif before:
-            self._epoll.modify(descriptor, mask)
-        else:
-            self._epoll.register(descriptor, mask)

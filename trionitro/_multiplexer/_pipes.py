@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 from typing import Final
@@ -34,16 +33,19 @@ class Pipe:
 
     @classmethod
     def open(cls) -> Pipe:
-        """Open a pipe, as large as the system allows.
+        """Open a large pipe.
 
         Raises:
-          OSError: if there is no descriptor or no memory for one.
+          OSError: if there is no descriptor for one, or not so much memory.
 
         """
         pipe = cls(*os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC))
-        # A small one does as well, only with more calls.
-        with contextlib.suppress(OSError):
+        # A user who has too much in pipes gets two pages a pipe: copying is quicker.
+        try:
             fcntl.fcntl(pipe.input, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+        except OSError:
+            pipe.close()
+            raise
         return pipe
 
     def close(self) -> None:
@@ -54,7 +56,12 @@ class Pipe:
 
 @attrs.define(eq=False)
 class PipePool:
-    """Pipes that are open and empty, to be used again."""
+    """Pipes that are open and empty, to be used again.
+
+    A direction has one for a turn, and keeps it only while bytes are stuck in it: idle
+    flows hold none, however much they have moved.
+
+    """
 
     _spare: list[Pipe] = attrs.field(factory=list)
 
