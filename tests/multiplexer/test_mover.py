@@ -1,0 +1,410 @@
+"""A mover by itself: what it moves, when it keeps quiet, and whom it blames."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from tests.multiplexer.wires import (
+    Wire,
+    fill,
+    make_bulk,
+    make_mover,
+    open_descriptors,
+    read_all,
+    reset,
+    send_through,
+    settle,
+    wired,
+)
+from trionitro import Ending
+from trionitro._multiplexer import _mover
+from trionitro._multiplexer._flow import Flow
+from trionitro._multiplexer._mover import Mover
+
+every_pair = pytest.mark.parametrize(
+    ("left", "right"),
+    [(left, right) for left in ("tcp", "unix") for right in ("tcp", "unix")],
+)
+
+
+@every_pair
+def test_messages_pass_both_ways(left: str, right: str) -> None:
+    mover = make_mover()
+    with wired(left, right) as wire:
+        mover.attach(wire.flow)
+        wire.client.send(b"question")
+        wire.server.send(b"answer")
+        settle(mover)
+
+        assert read_all(wire.server) == b"question"
+        assert read_all(wire.client) == b"answer"
+        assert wire.flow.counts == [8, 6]
+
+
+@every_pair
+def test_end_of_file_passes_both_ways(left: str, right: str) -> None:
+    ended: list[Flow] = []
+    mover = make_mover(on_end=ended.append)
+    with wired(left, right) as wire:
+        mover.attach(wire.flow)
+        wire.client.shutdown(socket.SHUT_WR)
+        settle(mover)
+        assert wire.server.recv(1) == b""
+        assert not ended
+
+        wire.server.shutdown(socket.SHUT_WR)
+        settle(mover)
+        assert wire.client.recv(1) == b""
+        assert ended == [wire.flow]
+        assert wire.flow.ending is Ending.FINISHED
+
+
+# --- nothing keeps reporting ----------------------------------------------------------
+
+
+def half_close_left(wire: Wire) -> None:
+    wire.client.shutdown(socket.SHUT_WR)
+
+
+def half_close_right(wire: Wire) -> None:
+    wire.server.shutdown(socket.SHUT_WR)
+
+
+def refuse_answers(wire: Wire) -> None:
+    wire.client.shutdown(socket.SHUT_RD)
+
+
+def close_left(wire: Wire) -> None:
+    wire.client.close()
+
+
+def reset_left(wire: Wire) -> None:
+    reset(wire.client)
+
+
+def block_rightwards(wire: Wire) -> None:
+    wire.clog()
+    wire.client.send(b"more")
+
+
+def block_leftwards(wire: Wire) -> None:
+    fill(wire.left.dup().detach())
+    wire.server.send(b"more")
+
+
+@every_pair
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [half_close_left],
+        [half_close_left, half_close_right],
+        [half_close_right, close_left],
+        [half_close_right, reset_left],
+        [half_close_left, reset_left],
+        [close_left],
+        [refuse_answers],
+        [refuse_answers, close_left],
+        [block_rightwards],
+        [block_rightwards, half_close_left],
+        [block_rightwards, close_left],
+        [block_rightwards, reset_left],
+        [block_rightwards, half_close_right, reset_left],
+        [block_leftwards, half_close_left],
+        [block_leftwards, half_close_left, refuse_answers],
+        [block_leftwards, close_left],
+        [block_leftwards, block_rightwards],
+        [block_leftwards, block_rightwards, reset_left],
+        [half_close_left, half_close_right, reset_left],
+    ],
+    ids=lambda steps: ", ".join(step.__name__ for step in steps),
+)
+@pytest.mark.parametrize("bulk", [False, True], ids=["small", "bulk"])
+def test_it_keeps_quiet_whatever_happened(
+    left: str, right: str, steps: list[object], bulk: bool
+) -> None:
+    """A socket that reports for ever what nobody acts on would make a relay spin."""
+    mover = make_mover()
+    with wired(left, right) as wire:
+        mover.attach(wire.flow)
+        if bulk:
+            make_bulk(mover, wire)
+        for step in steps:
+            assert callable(step)
+            step(wire)
+            settle(mover)
+
+
+# --- blame ----------------------------------------------------------------------------
+
+
+@every_pair
+def test_who_goes_away_while_blocked_is_blamed(left: str, right: str) -> None:
+    mover = make_mover()
+    with wired(left, right) as wire:
+        mover.attach(wire.flow)
+        block_rightwards(wire)
+        settle(mover)
+        reset(wire.server)
+        settle(mover)
+
+        assert wire.flow.ending is Ending.RIGHT_BROKE
+
+
+@pytest.mark.parametrize("bulk", [False, True], ids=["small", "bulk"])
+def test_who_is_reset_is_blamed(bulk: bool) -> None:
+    mover = make_mover()
+    with wired("tcp", "tcp") as wire:
+        mover.attach(wire.flow)
+        if bulk:
+            make_bulk(mover, wire)
+        reset(wire.client)
+        settle(mover)
+
+        assert wire.flow.ending is Ending.LEFT_BROKE
+
+
+# --- turns ----------------------------------------------------------------------------
+
+
+def test_bulk_waits_while_small_messages_pass() -> None:
+    mover = make_mover()
+    with wired() as loud, wired() as quiet:
+        mover.attach(loud.flow)
+        make_bulk(mover, loud)
+        settle(mover)
+        mover.attach(quiet.flow)
+        loud.client.send(bytes(2**17))
+        quiet.client.send(b"hello")
+
+        mover.serve(mover.poll())
+
+        assert read_all(quiet.server) == b"hello"
+        assert len(read_all(loud.server)) == 2**15  # one read, of the smaller size
+
+
+def test_a_pass_ends_when_its_time_is_over_and_the_next_goes_on_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many flows are bulk: Trio's other tasks wait for the end of a pass."""
+    mover = make_mover()
+    with wired() as first, wired() as second:
+        wires = (first, second)
+        for wire in wires:
+            mover.attach(wire.flow)
+            make_bulk(mover, wire)
+        settle(mover)
+        monkeypatch.setattr(_mover, "_PASS", -1)
+        for wire in wires:
+            wire.client.send(bytes(2**17))
+
+        mover.serve(mover.poll())
+        assert sorted(len(read_all(wire.server)) for wire in wires) == [0, 2**17]
+        assert mover.has_more()
+
+        mover.serve(())
+        assert sorted(len(read_all(wire.server)) for wire in wires) == [0, 2**17]
+
+
+def test_so_many_flows_speak_at_once_that_a_pass_can_not_serve_them_all() -> None:
+    mover = make_mover()
+    with wired() as first:
+        mover.attach(first.flow)
+        assert isinstance(mover, Mover)
+        crowd = [wired() for _ in range(40)]
+        wires = [wire.__enter__() for wire in crowd]
+        for wire in wires:
+            mover.attach(wire.flow)
+            wire.client.send(b"x")
+
+        mover.serve(mover.poll())
+        served = sum(bool(read_all(wire.server)) for wire in wires)
+        assert 0 < served < 40
+
+        settle(mover)
+        assert served + sum(bool(read_all(wire.server)) for wire in wires) == 40
+        for one in crowd:
+            one.__exit__(None, None, None)
+
+
+# --- bulk comes and goes --------------------------------------------------------------
+
+
+def test_a_flow_becomes_bulk_and_is_called_so_once() -> None:
+    bulk: list[Flow] = []
+    mover = make_mover(on_bulk=bulk.append)
+    with wired() as wire:
+        mover.attach(wire.flow)
+        send_through(mover, wire, bytes(2**20))
+
+        assert bulk == [wire.flow]
+
+
+def test_who_answers_is_no_bulk() -> None:
+    """Large messages there and back are a conversation, however many there are."""
+    mover = make_mover()
+    with wired() as wire:
+        mover.attach(wire.flow)
+        for _ in range(20):
+            send_through(mover, wire, bytes(2**16))
+            wire.server.send(b"thanks")
+            settle(mover)
+
+        assert not wire.flow.directions[0].bulk
+
+
+def quieten(mover: Mover, wire: Wire, messages: int) -> None:
+    for _ in range(messages):
+        wire.client.send(b"x")
+        settle(mover)
+    read_all(wire.server)
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_bulk_that_has_become_quiet_is_called_so(kind: str) -> None:
+    quiet: list[Flow] = []
+    mover = make_mover(on_quiet=quiet.append)
+    with wired(kind) as wire:
+        mover.attach(wire.flow)
+        make_bulk(mover, wire)
+        settle(mover)
+        wire.flow.directions[0].slack = 64
+
+        quieten(mover, wire, 64)
+        assert not quiet
+        quieten(mover, wire, 1)
+        assert quiet == [wire.flow]
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+@pytest.mark.parametrize("end", [half_close_left, reset_left])
+def test_a_flow_that_has_ended_is_not_called_quiet(kind: str, end: object) -> None:
+    """It would be watched again elsewhere, and end a second time and otherwise."""
+    quiet: list[Flow] = []
+    mover = make_mover(on_quiet=quiet.append)
+    with wired(kind) as wire:
+        mover.attach(wire.flow)
+        make_bulk(mover, wire)
+        settle(mover)
+        half_close_right(wire)
+        settle(mover)
+        wire.flow.directions[0].slack = 0
+
+        assert callable(end)
+        end(wire)
+        settle(mover)
+
+        assert wire.flow.ending is not None
+        assert not quiet
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_a_blocked_flow_moves_to_another_mover_with_all_it_holds(kind: str) -> None:
+    here, there = make_mover(), make_mover()
+    with wired(kind) as wire:
+        here.attach(wire.flow)
+        make_bulk(here, wire)
+        wire.clog()
+        before = wire.flow.counts[0]
+        wire.client.send(b"kept")
+        settle(here)
+        assert wire.flow.directions[0].is_blocked()
+
+        here.detach(wire.flow)
+        there.attach(wire.flow)
+        received = bytearray()
+        while wire.flow.counts[0] < before + 4:
+            received += read_all(wire.server)
+            settle(there)
+        received += read_all(wire.server)
+
+        assert received.endswith(b"kept")
+        assert here.any_flow() is None
+        there.remove(wire.flow)
+
+
+# --- what others do to it -------------------------------------------------------------
+
+
+def test_a_flow_that_can_not_be_watched_has_ended() -> None:
+    ended: list[Flow] = []
+    mover = make_mover(on_end=ended.append)
+    with wired() as wire:
+        wire.right.close()
+        mover.attach(wire.flow)
+
+        assert ended == [wire.flow]
+        assert wire.flow.ending is Ending.RIGHT_BROKE
+        assert mover.any_flow() is None
+
+
+def test_a_socket_that_is_closed_while_its_sink_is_blocked_ends_its_flow_only() -> None:
+    """Nobody may do that, but the leader drives for others too: it must not raise."""
+    mover = make_mover()
+    with wired() as wire:
+        mover.attach(wire.flow)
+        block_rightwards(wire)
+        settle(mover)
+        wire.left.close()
+        while wire.flow.directions[0].is_blocked():
+            read_all(wire.server)
+            settle(mover)
+
+        assert wire.flow.ending is Ending.LEFT_BROKE
+
+
+def test_who_gets_the_descriptor_of_a_socket_that_was_closed_is_innocent() -> None:
+    mover = make_mover()
+    with wired() as old:
+        mover.attach(old.flow)
+        old.left.close()
+        with wired() as new:
+            assert old.flow.directions[0].source in {
+                each.source for each in new.flow.directions
+            } | {new.client.fileno(), new.server.fileno()}
+            mover.attach(new.flow)
+            new.client.send(b"hello")
+            settle(mover)
+
+            assert read_all(new.server) == b"hello"
+
+
+# --- pipes ----------------------------------------------------------------------------
+
+
+def test_an_idle_flow_holds_no_pipe() -> None:
+    """However much it has moved: the system gives a user few pipes."""
+    mover = make_mover()
+    with wired("tcp") as first, wired("tcp") as second:
+        mover.attach(first.flow)
+        before = open_descriptors()
+        make_bulk(mover, first)
+        send_through(mover, first, bytes(2**20))
+        assert open_descriptors() == before + 2
+        assert first.flow.directions[0].pipe is None
+
+        mover.attach(second.flow)
+        make_bulk(mover, second)
+        send_through(mover, second, bytes(2**20))
+        assert open_descriptors() == before + 2
+
+        mover.remove(first.flow)
+        mover.remove(second.flow)
+        assert open_descriptors() == before
+
+
+def test_a_pipe_with_bytes_in_it_is_closed_with_its_flow() -> None:
+    mover = make_mover()
+    with wired("tcp") as wire:
+        mover.attach(wire.flow)
+        make_bulk(mover, wire)
+        before = open_descriptors()
+        wire.clog()
+        wire.client.send(b"kept")
+        settle(mover)
+        assert wire.flow.directions[0].held
+
+        mover.remove(wire.flow)
+
+        assert open_descriptors() == before
