@@ -33,7 +33,7 @@ class HttpRequest:
     Attributes:
       method: in capitals, ``"GET"``.
       target: path and query as sent, ``"/metrics"``.
-      headers: names in lower case.
+      headers: names in lower case. Whatever bytes were sent, each is a character.
       body: all of it.
 
     """
@@ -125,9 +125,12 @@ class _Conversation:
             if len(body) > self.max_body:
                 raise h11.RemoteProtocolError("body too long", error_status_hint=413)
         return HttpRequest(
-            method=event.method.decode(),
-            target=event.target.decode(),
-            headers={name.decode(): value.decode() for name, value in event.headers},
+            method=event.method.decode("latin-1"),
+            target=event.target.decode("latin-1"),
+            headers={
+                name.decode("latin-1"): value.decode("latin-1")
+                for name, value in event.headers
+            },
             body=bytes(body),
         )
 

@@ -32,6 +32,7 @@ _LONGEST_BACKLOG: Final = 0xFFFF
 #: What to do about the kernel's errors.
 _TO_LISTEN: Final[Mapping[int, str]] = {
     errno.ENOENT: "; create the directory first",
+    errno.ENOTDIR: "; choose a path whose directories are directories",
     errno.EACCES: "; ask for the permission, or listen elsewhere",
 }
 _TO_CONNECT: Final[Mapping[int, str]] = {

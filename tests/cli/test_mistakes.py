@@ -51,6 +51,7 @@ def check_one_line(stderr: str, words: Sequence[str]) -> None:
         (["--config", "/no/such.toml"], ["/no/such.toml"]),
         (["--config", "x.toml", "--idle-timeout", "3"], ["idle_timeout", "[[route]]"]),
         (["tcp://127.0.0.1:0", "unix:///x", "--allow-cid", "3"], ["allow_cids"]),
+        (["tcp://127.0.0.1:0", "tcp://[::1]:1", "-4"], ["tcp://[::1]:1", "-4"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -71,6 +72,11 @@ def test_wrong_arguments_exit_2(arguments: list[str], words: list[str]) -> None:
             ["idle_timout", "idle_timeout"],
         ),
         ("--config", "route = {", ["not TOML"]),
+        (
+            "--config",
+            "vsock = 'pigeon'\n[[route]]\nlisten = 'vsock://:1'\nforward = 'tcp://h:1'",
+            ["vsock", "'pigeon'", "local:"],
+        ),
         ("--allowlist", "allowlist: [", ["line"]),
         ("--allowlist", "allowlist:\n- {address: h, port: x}", ["allowlist[0].port"]),
     ],
@@ -125,6 +131,23 @@ def test_a_vsock_port_in_use_exits_1(tmp_path: Path) -> None:
 
     check_one_line(stderr, ["vsock://:8000", "listens there already", "elsewhere"])
     assert code == 1
+
+
+def test_a_directory_that_can_t_be_made_exits_1(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+
+    code, stderr = run("trionitro.proxy", *FORWARD, "--vsock", f"local:{file}")
+
+    check_one_line(stderr, [str(file), "directory", "choose"])
+    assert code == 1
+
+
+def test_a_file_that_may_not_be_read_exits_2(tmp_path: Path) -> None:
+    code, stderr = run("trionitro.proxy", *FORWARD, "--allowlist", str(tmp_path))
+
+    check_one_line(stderr, [str(tmp_path), "directory"])
+    assert code == 2
 
 
 def test_a_target_off_the_allowlist_exits_1(tmp_path: Path) -> None:

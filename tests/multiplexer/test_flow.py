@@ -35,7 +35,7 @@ def test_only_what_comes_from_tcp_is_spliced() -> None:
 def test_it_counts_where_the_progress_does() -> None:
     with wired() as wire:
         progress = Progress()
-        flow = Flow.between(wire.left, wire.right, progress)
+        flow = Flow.between(*wire.flow.sockets, progress)
 
         flow.counts[1] += 5
 
@@ -48,4 +48,4 @@ def test_a_closed_socket_is_refused(side: str) -> None:
         getattr(wire, side).close()
 
         with pytest.raises(trio.ClosedResourceError):
-            Flow.between(wire.left, wire.right, Progress())
+            Flow.between(*wire.flow.sockets, Progress())

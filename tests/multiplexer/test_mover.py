@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 
@@ -90,7 +92,7 @@ def block_rightwards(wire: Wire) -> None:
 
 
 def block_leftwards(wire: Wire) -> None:
-    fill(wire.left.dup().detach())
+    fill(wire.left.dup())
     wire.server.send(b"more")
 
 
@@ -122,7 +124,7 @@ def block_leftwards(wire: Wire) -> None:
 )
 @pytest.mark.parametrize("bulk", [False, True], ids=["small", "bulk"])
 def test_it_keeps_quiet_whatever_happened(
-    left: str, right: str, steps: list[object], bulk: bool
+    left: str, right: str, steps: list[Callable[[Wire], None]], bulk: bool
 ) -> None:
     """A socket that reports for ever what nobody acts on would make a relay spin."""
     mover = make_mover()
@@ -131,7 +133,6 @@ def test_it_keeps_quiet_whatever_happened(
         if bulk:
             make_bulk(mover, wire)
         for step in steps:
-            assert callable(step)
             step(wire)
             settle(mover)
 
@@ -207,13 +208,10 @@ def test_a_pass_ends_when_its_time_is_over_and_the_next_goes_on_there(
         assert sorted(len(read_all(wire.server)) for wire in wires) == [0, 2**17]
 
 
-def test_so_many_flows_speak_at_once_that_a_pass_can_not_serve_them_all() -> None:
+def test_a_pass_serves_so_many_flows_and_the_next_the_others() -> None:
     mover = make_mover()
-    with wired() as first:
-        mover.attach(first.flow)
-        assert isinstance(mover, Mover)
-        crowd = [wired() for _ in range(40)]
-        wires = [wire.__enter__() for wire in crowd]
+    with ExitStack() as crowd:
+        wires = [crowd.enter_context(wired()) for _ in range(40)]
         for wire in wires:
             mover.attach(wire.flow)
             wire.client.send(b"x")
@@ -224,8 +222,6 @@ def test_so_many_flows_speak_at_once_that_a_pass_can_not_serve_them_all() -> Non
 
         settle(mover)
         assert served + sum(bool(read_all(wire.server)) for wire in wires) == 40
-        for one in crowd:
-            one.__exit__(None, None, None)
 
 
 # --- bulk comes and goes --------------------------------------------------------------
@@ -279,7 +275,9 @@ def test_bulk_that_has_become_quiet_is_called_so(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
 @pytest.mark.parametrize("end", [half_close_left, reset_left])
-def test_a_flow_that_has_ended_is_not_called_quiet(kind: str, end: object) -> None:
+def test_a_flow_that_has_ended_is_not_called_quiet(
+    kind: str, end: Callable[[Wire], None]
+) -> None:
     """It would be watched again elsewhere, and end a second time and otherwise."""
     quiet: list[Flow] = []
     mover = make_mover(on_quiet=quiet.append)
@@ -291,7 +289,6 @@ def test_a_flow_that_has_ended_is_not_called_quiet(kind: str, end: object) -> No
         settle(mover)
         wire.flow.directions[0].slack = 0
 
-        assert callable(end)
         end(wire)
         settle(mover)
 
@@ -358,11 +355,10 @@ def test_who_gets_the_descriptor_of_a_socket_that_was_closed_is_innocent() -> No
     mover = make_mover()
     with wired() as old:
         mover.attach(old.flow)
+        old.client.close()
         old.left.close()
         with wired() as new:
-            assert old.flow.directions[0].source in {
-                each.source for each in new.flow.directions
-            } | {new.client.fileno(), new.server.fileno()}
+            assert new.left.fileno() == old.flow.directions[0].source
             mover.attach(new.flow)
             new.client.send(b"hello")
             settle(mover)
@@ -398,8 +394,8 @@ def test_a_pipe_with_bytes_in_it_is_closed_with_its_flow() -> None:
     mover = make_mover()
     with wired("tcp") as wire:
         mover.attach(wire.flow)
-        make_bulk(mover, wire)
         before = open_descriptors()
+        make_bulk(mover, wire)
         wire.clog()
         wire.client.send(b"kept")
         settle(mover)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import stat
 from collections.abc import Callable
 
 import pytest
@@ -33,10 +34,7 @@ def fail_after(splices: int, code: int, *, into_pipe: bool) -> Splice:
 
     def failing(source: int, sink: int, size: int, *, flags: int) -> int:
         nonlocal done
-        if os.fstat(sink).st_mode & 0o170000 == 0o010000:
-            wanted = into_pipe
-        else:
-            wanted = not into_pipe
+        wanted = stat.S_ISFIFO(os.fstat(sink).st_mode) is into_pipe
         done += wanted
         if wanted and done > splices:
             raise OSError(code, os.strerror(code))

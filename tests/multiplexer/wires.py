@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import os
+import contextlib
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -47,8 +46,8 @@ class Wire:
     """
 
     client: socket.socket
-    left: trio.socket.SocketType
-    right: trio.socket.SocketType
+    left: socket.socket
+    right: socket.socket
     server: socket.socket
     flow: Flow
 
@@ -59,7 +58,7 @@ class Wire:
 
     def clog(self) -> None:
         """Make ``right`` so full that no byte fits in any more."""
-        fill(os.dup(self.right.fileno()))
+        fill(self.right.dup())
 
 
 @contextmanager
@@ -69,9 +68,10 @@ def wired(left: str = "unix", right: str = "unix") -> Iterator[Wire]:
     far, server = PAIRS[right]()
     for sock in (client, near, far, server):
         sock.setblocking(False)
+    # Closed as what they are: outside of a run Trio does not close its own.
     joined = [trio.socket.from_stdlib_socket(sock) for sock in (near, far)]
     flow = Flow.between(joined[0], joined[1], Progress())
-    wire = Wire(client, joined[0], joined[1], server, flow)
+    wire = Wire(client, near, far, server, flow)
     try:
         yield wire
     finally:
@@ -97,19 +97,13 @@ def settle(mover: Mover) -> int:
     raise AssertionError(f"it spins: {mover.poll()}")
 
 
-def fill(descriptor: int) -> int:
-    """Write until nothing more fits, close it, and return how much it was."""
-    written = 0
-    try:
+def fill(sock: socket.socket) -> None:
+    """Send until nothing more fits, not even a byte; and close it."""
+    with sock:
         for size in (2**16, 1):
-            while True:
-                try:
-                    written += os.write(descriptor, bytes(size))
-                except BlockingIOError:
-                    break
-    finally:
-        os.close(descriptor)
-    return written
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    sock.send(bytes(size))
 
 
 def read_all(sock: socket.socket) -> bytes:
@@ -130,12 +124,9 @@ def send_through(mover: Mover, wire: Wire, data: bytes) -> bytes:
     rest = memoryview(data)
     received = bytearray()
     while len(received) < len(data) and wire.flow.ending is None:
-        try:
+        with contextlib.suppress(BlockingIOError):
             rest = rest[wire.client.send(rest) :] if rest else rest
-        except BlockingIOError:
-            pass
-        events = mover.poll(0.01)
-        mover.serve(events)
+        mover.serve(mover.poll(0.01))
         received += read_all(wire.server)
     return bytes(received)
 
@@ -156,6 +147,3 @@ def reset(sock: socket.socket) -> None:
 def open_descriptors() -> int:
     """Count the descriptors of this process."""
     return len(list(Path("/proc/self/fd").iterdir()))
-
-
-FOREVER: Final = math.inf

@@ -82,6 +82,31 @@ async def test_metrics_over_vsock(run_proxy: StartProxy, network: Network) -> No
     assert b"trionitro_connections_open" in answer
 
 
+async def test_a_scraper_that_talks_nonsense_disturbs_nobody(
+    run_proxy: StartProxy, network: Network
+) -> None:
+    """Bytes that are no text in a header, and bytes that are no HTTP at all."""
+    target = await network.serve(echo)
+    proxy = await run_proxy(
+        *("tcp://127.0.0.1:0", str(target), "--metrics", "tcp://127.0.0.1:0")
+    )
+    (line,) = await proxy.logged.wait_logged("serving metrics")
+    metrics = TcpEndpoint.parse(line["listen"].removeprefix("tcp://"))
+    good = await network.connect_proven(proxy.listens[0])
+
+    for head in (
+        b"GET /metrics HTTP/1.1\r\nHost: x\r\nX: \xff\xfe\r\n\r\n",
+        b"\xff" * 99,
+    ):
+        scraper = await network.connect(metrics)
+        await scraper.send_all(head)
+        await scraper.send_eof()
+        await receive_all(scraper)
+
+    await good.send_all(b"still here")
+    assert await good.receive_some(100) == b"still here"
+
+
 async def test_other_paths_and_methods_are_refused() -> None:
     for request, status in [(b"GET / ", b"404"), (b"POST /metrics ", b"405")]:
         client, server = trio.testing.memory_stream_pair()

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import json
+import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +21,7 @@ from tests.proxy.ends import (
     echo,
     receive_all,
 )
-from trionitro import TcpEndpoint, UnixEndpoint
+from trionitro import TcpEndpoint, UnixEndpoint, parse_endpoint
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
@@ -197,3 +202,83 @@ async def test_sighup_reads_the_allowlist_again(
     assert str(echoing) in refusal["reason"]
     await before.send_all(b"kept")
     assert await before.receive_some(4) == b"kept"
+
+
+async def test_sighup_while_stopping_changes_nothing(
+    run_proxy: StartProxy, network: Network, tmp_path: Path
+) -> None:
+    """No route comes to life again, and what drains goes on draining."""
+    echoing = await network.serve(echo)
+    config = tmp_path / "proxy.toml"
+    write_config(config, old=echoing)
+    proxy = await run_proxy("--config", str(config))
+    draining = await network.connect_proven(proxy.listens[0])
+
+    proxy.send_signal(signal.SIGTERM)
+    await proxy.logged.wait_logged("stopped listening")
+    write_config(config, old=echoing, new=echoing)
+    proxy.send_signal(signal.SIGHUP)
+    await proxy.logged.wait_logged("not reloaded")
+
+    assert not (tmp_path / "new.sock").exists()
+    await draining.send_all(b"still here")
+    assert await draining.receive_some(100) == b"still here"
+    await draining.aclose()
+    assert await proxy.wait() == 0
+
+
+async def test_a_file_that_never_comes_keeps_no_signal_waiting(
+    run_proxy: StartProxy, network: Network, tmp_path: Path
+) -> None:
+    """As a network file system may do it: reading the allowlist hangs."""
+    echoing = await network.serve(echo)
+    assert isinstance(echoing, TcpEndpoint)
+    allowlist = tmp_path / "vsock-proxy.yaml"
+    allowlist.write_text(f"allowlist:\n- {{address: 127.0.0.1, port: {echoing.port}}}")
+    proxy = await run_proxy(
+        "tcp://127.0.0.1:0", str(echoing), "--allowlist", str(allowlist)
+    )
+    await network.connect_proven(proxy.listens[0])
+
+    allowlist.unlink()
+    os.mkfifo(allowlist)
+    proxy.send_signal(signal.SIGHUP)
+    proxy.send_signal(signal.SIGTERM)
+    await proxy.logged.wait_logged("stopping")
+    proxy.send_signal(signal.SIGTERM)
+
+    assert await proxy.wait() == 0
+
+
+async def test_a_log_that_nobody_reads_any_more_ends_nothing(
+    network: Network, nursery: trio.Nursery
+) -> None:
+    """The reader of the log goes away; a dial fails and is not logged; life goes on."""
+    echoing = await network.serve(echo)
+    process: trio.Process = await nursery.start(
+        functools.partial(
+            trio.run_process,
+            [
+                *(sys.executable, "-m", "trionitro.proxy"),
+                *("tcp://127.0.0.1:0", str(echoing)),
+                *("tcp://127.0.0.1:0", "tcp://127.0.0.1:1"),
+                *("--log-format", "json", "--grace", "0"),
+            ],
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    )
+    assert process.stderr is not None
+    log = b""
+    while log.count(b"listening") < 2:
+        log += await process.stderr.receive_some()
+    good, bad = (
+        parse_endpoint(json.loads(line)["listen"]) for line in log.splitlines()
+    )
+    proven = await network.connect_proven(good)
+
+    await process.stderr.aclose()
+    await network.expect_reset(bad)
+
+    await proven.send_all(b"still here")
+    assert await proven.receive_some(100) == b"still here"

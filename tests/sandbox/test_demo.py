@@ -114,3 +114,23 @@ async def test_sigterm_at_any_moment_leaves_nothing(
 
     assert code in (130, 0, -signal.SIGTERM)  # the last: before our first line
     demo.check_nothing_left()
+
+
+async def test_output_that_nobody_reads_ends_the_demo_in_one_line(
+    tmp_path: Path,
+) -> None:
+    """As with ``| head -1``: what was started is stopped, and nothing is left."""
+    mark = f"demo-{uuid.uuid4()}"
+    command = f"{sys.executable} -m trionitro demo | true"
+
+    done = await trio.run_process(
+        ["bash", "-o", "pipefail", "-c", command],
+        capture_stderr=True,
+        check=False,
+        env={**os.environ, "TMPDIR": str(tmp_path), "MARK": mark},
+    )
+
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr.decode()
+    assert b"standard output" in done.stderr
+    Demo(None, mark, tmp_path).check_nothing_left()  # type: ignore[arg-type]

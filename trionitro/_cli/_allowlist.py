@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import click
 
+from trionitro._cli._options import FILE
 from trionitro._cli._run import run_async
 from trionitro._endpoints import TcpEndpoint, check_target, parse_endpoint
 from trionitro._exceptions import ConfigError
@@ -21,14 +22,15 @@ def allowlist() -> None:
 
 
 @allowlist.command()
-@click.argument("file", type=click.Path())
+@click.argument("file", type=FILE)
 @click.argument("target", metavar="HOST:PORT")
 @click.pass_context
 def explain(ctx: click.Context, file: str, target: str) -> None:
     """Tell which rule of FILE decides about HOST:PORT.
 
-    HOST is resolved as a proxy would resolve it, and each address is decided about.
-    Exit code 0 if a proxy would connect, 1 if not.
+    HOST is resolved as a proxy would resolve it, and each address is decided about;
+    where it has none, FILE is asked about the name alone. Exit code 0 if the rules
+    allow it, 1 if not.
     """
     try:
         endpoint = parse_endpoint(f"tcp://{target}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
 from trionitro._cli._logging import set_up_logging
 from trionitro._cli._run import run_async
+from trionitro._exceptions import CannotStartError
 from trionitro.sandbox import Step, run_demo, serve_outside
 
 __all__ = ["demo", "demo_outside"]
@@ -20,14 +22,29 @@ def demo() -> None:
     Starts a parent, an enclave and a server outside as processes of their own, joined
     by an emulated vsock, sends real requests through them, and removes everything.
     """
-    print("    time         rate  what was done: what happened", flush=True)
-    run_async(run_demo, _print_step)
-    print("Nothing of it is left: no process, no socket, no file.")
+    run_async(_show)
+
+
+async def _show() -> None:
+    _say("    time         rate  what was done: what happened")
+    await run_demo(_print_step)
+    _say("Nothing of it is left: no process, no socket, no file.")
 
 
 def _print_step(step: Step) -> None:
     rate = f"{step.size / step.seconds / 1e6:.0f} MB/s" if step.size else ""
-    print(f"{step.seconds:6.2f} s  {rate:>11}  {step.what}: {step.outcome}", flush=True)
+    _say(f"{step.seconds:6.2f} s  {rate:>11}  {step.what}: {step.outcome}")
+
+
+def _say(line: str) -> None:
+    try:
+        print(line, flush=True)
+    except OSError as exc:
+        # Python would try once more at its exit, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise CannotStartError(
+            f"can't write to standard output: {exc.strerror}; the demo ends here"
+        ) from None
 
 
 @click.command("demo-outside", hidden=True)

@@ -8,7 +8,13 @@ from typing import Any
 import click
 
 from trionitro._cli._logging import set_up_logging
-from trionitro._cli._options import Parsed, family_options, network_for, vsock_option
+from trionitro._cli._options import (
+    FILE,
+    Parsed,
+    family_options,
+    network_for,
+    vsock_option,
+)
 from trionitro._cli._proxy import serve_until_stopped
 from trionitro._exceptions import ConfigError
 from trionitro.proxy import (
@@ -26,7 +32,7 @@ _GO_UINT = Parsed("uint", parse_go_uint)
 _GO_DURATION = Parsed("duration", parse_go_duration)
 
 
-@click.command("vsock-proxy")
+@click.command("vsock-proxy", context_settings={"help_option_names": ["-h", "--help"]})
 @family_options
 @click.option(
     "-w",
@@ -38,7 +44,7 @@ _GO_DURATION = Parsed("duration", parse_go_duration)
 @click.option(
     "--config",
     "allowlist",
-    type=click.Path(),
+    type=FILE,
     default="/etc/nitro_enclaves/vsock-proxy.yaml",
     show_default=True,
     help="YAML file with the allowlist.",
@@ -74,7 +80,9 @@ def vsock_proxy(
     )
 
 
-@click.command("vscproxy")
+@click.command(
+    "vscproxy", context_settings={"help_option_names": ["-h", "-help", "--help"]}
+)
 @click.option(
     "-parentCID",
     "--parentCID",
@@ -104,7 +112,7 @@ def vsock_proxy(
 @click.option(
     "-attempts",
     "--attempts",
-    type=int,
+    type=_GO_UINT,
     default=100,
     show_default=True,
     help="Attempts to connect before a connection is given up.",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
+import attrs
 import structlog
 
 __all__ = ["LogFormat", "set_up_logging"]
@@ -27,14 +29,15 @@ def set_up_logging(form: LogFormat, *, verbosity: int = 0) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     final = [*_final_steps(form)]
+    output: Any = _LossyOutput(sys.stderr)
     level = logging.DEBUG if verbosity else logging.INFO
     structlog.configure(
         processors=[*shared, *final],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(output),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -47,6 +50,27 @@ def set_up_logging(form: LogFormat, *, verbosity: int = 0) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
 
+@attrs.frozen
+class _LossyOutput:
+    """Standard error, for what may be lost, where there is such a thing at all.
+
+    A full disk, or a reader that went away, is not to end anybody's connections.
+
+    """
+
+    _stream: TextIO | None
+
+    def write(self, text: str) -> None:
+        if self._stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.write(text)
+
+    def flush(self) -> None:
+        if self._stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.flush()
+
+
 def _final_steps(form: LogFormat) -> list[Any]:
     if form == "json":
         return [
@@ -55,6 +79,8 @@ def _final_steps(form: LogFormat) -> list[Any]:
         ]
     return [
         structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), sort_keys=False, pad_event_to=0
+            colors=sys.stderr is not None and sys.stderr.isatty(),
+            sort_keys=False,
+            pad_event_to=0,
         )
     ]

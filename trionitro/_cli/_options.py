@@ -17,6 +17,7 @@ from trionitro.vsock import network_from
 __all__ = [
     "CID",
     "ENDPOINT",
+    "FILE",
     "SECONDS",
     "Parsed",
     "family_options",
@@ -57,6 +58,9 @@ def _seconds(text: str) -> float:
         raise ConfigError(f"{text!r} is not a number of seconds; write for example 10")
     return seconds
 
+
+#: Whether it can be read is found out by who reads it, and has more to say.
+FILE = click.Path(readable=False)
 
 ENDPOINT = Parsed("endpoint", parse_endpoint)
 CID = Parsed("cid", parse_cid)

@@ -13,6 +13,7 @@ from trionitro._cli._logging import LogFormat, set_up_logging
 from trionitro._cli._options import (
     CID,
     ENDPOINT,
+    FILE,
     SECONDS,
     family_options,
     log_options,
@@ -23,7 +24,8 @@ from trionitro._cli._run import run_async
 from trionitro._endpoints import Endpoint
 from trionitro._exceptions import ConfigError
 from trionitro.abc import VsockNetwork
-from trionitro.proxy import ProxyConfig, Route, read_config, run_proxy
+from trionitro.proxy import ProxyConfig, ProxyFile, Route, read_config, run_proxy
+from trionitro.vsock import parse_network
 
 __all__ = ["proxy", "serve_until_stopped"]
 
@@ -45,13 +47,13 @@ Examples:
 @click.option(
     "--config",
     "config_file",
-    type=click.Path(),
+    type=FILE,
     metavar="FILE",
     help="Routes from a TOML file, in place of arguments.",
 )
 @click.option(
     "--allowlist",
-    type=click.Path(),
+    type=FILE,
     metavar="FILE",
     help="TCP targets that may be connected to, as vsock-proxy's YAML.",
 )
@@ -137,12 +139,48 @@ def proxy(
             f"with --config, write {name} = … in a [[route]] of {config_file}"
         )
     try:
-        network = network_for(vsock or read_config(config_file).vsock)
+        source = _ConfigFile(config_file, given, read_config(config_file))
+        network = network_for(vsock) if vsock is not None else source.network()
     except ConfigError as problem:
         raise click.UsageError(str(problem)) from None
-    serve_until_stopped(
-        functools.partial(_config_from_file, config_file, given), network
-    )
+    serve_until_stopped(source.load, network)
+
+
+@attrs.define(eq=False)
+class _ConfigFile:
+    """A configuration file, and what the command line puts in its place.
+
+    Attributes:
+      path: where it is.
+      given: settings of the whole process that win over the file's.
+      first: what it said when it was read first. A pipe says it only once.
+
+    """
+
+    path: str
+    given: dict[str, Any]
+    first: ProxyFile
+    _is_first_load: bool = True
+
+    def network(self) -> VsockNetwork:
+        """Return the network that the file names, or else the environment."""
+        if self.first.vsock is None:
+            return network_for(None)
+        try:
+            return parse_network(self.first.vsock)
+        except ConfigError as problem:
+            raise ConfigError(f"{self.path}: vsock: {problem}") from None
+
+    def load(self) -> ProxyConfig:
+        """Return what the file says now."""
+        file = self.first if self._is_first_load else read_config(self.path)
+        self._is_first_load = False
+        if file.vsock != self.first.vsock:
+            raise ConfigError(
+                f"{self.path}: vsock: it was {self.first.vsock!r} and can't become"
+                f" {file.vsock!r} meanwhile: start the proxy again"
+            )
+        return attrs.evolve(file.config, **self.given)
 
 
 def serve_until_stopped(load: Callable[[], ProxyConfig], network: VsockNetwork) -> None:
@@ -169,7 +207,3 @@ def _config_from_arguments(
         )
     except ConfigError as problem:
         raise click.UsageError(str(problem)) from None
-
-
-def _config_from_file(path: str, given: dict[str, Any]) -> ProxyConfig:
-    return attrs.evolve(read_config(path).config, **given)

@@ -134,22 +134,27 @@ class Lanes:
         return self._wait_impatiently(flow, idle_timeout)
 
     async def _wait_impatiently(self, flow: Flow, idle_timeout: float) -> None:
+        counts = flow.counts.copy()
         with trio.CancelScope(deadline=flow.moved_at + idle_timeout):
             await self.wait(flow)
         # It may have moved since the deadline was set: then that was no idleness.
         if flow.ending is None and trio.current_time() >= flow.moved_at + idle_timeout:
-            self._end_if_idle(flow, idle_timeout)
+            self._end_if_idle(flow, idle_timeout, counts)
 
-    def _end_if_idle(self, flow: Flow, idle_timeout: float) -> None:
-        """Give up an idle flow, unless there is something to move for it after all.
+    def _end_if_idle(
+        self, flow: Flow, idle_timeout: float, counts_before: list[int]
+    ) -> None:
+        """Give up an idle flow, unless something has moved after all.
 
-        There may be: a clock that jumps, or a process that was stopped for a while,
-        puts the deadline before all that was to be done until then.
+        It may have: when a clock jumps, as in tests, or a process was stopped for a
+        while, the deadline is past before all is done that was to be done until then.
 
         """
         bulk = self.bulk if flow.in_bulk_lane else None
         with nullcontext(self.small) if bulk is None else bulk.held() as mover:
             mover.serve(mover.poll())
+            if flow.counts != counts_before:
+                flow.moved_at = trio.current_time()
             idle = trio.current_time() >= flow.moved_at + idle_timeout
             if idle and flow.ending is None:
                 flow.ending = Ending.IDLE

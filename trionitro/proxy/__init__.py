@@ -12,6 +12,7 @@ from trionitro.proxy._allowlist import NO_ALLOWLIST as NO_ALLOWLIST
 from trionitro.proxy._allowlist import Allowlist as Allowlist
 from trionitro.proxy._allowlist import Decision as Decision
 from trionitro.proxy._allowlist import TargetPolicy as TargetPolicy
+from trionitro.proxy._config import ProxyFile as ProxyFile
 from trionitro.proxy._config import read_config as read_config
 from trionitro.proxy._connection import Surroundings as Surroundings
 from trionitro.proxy._dial import DialError as DialError

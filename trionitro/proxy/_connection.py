@@ -76,7 +76,7 @@ async def carry(
             client, reached, idle_timeout=route.idle_timeout, progress=progress
         )
         outcome = _OUTCOMES[transfer.ending]
-        _log_end(route, transfer)
+        _log_end(route, outcome, transfer)
     except Exception:  # noqa: BLE001  a bug met by one connection must not end others
         outcome = Outcome.CRASHED
         _log.exception("connection crashed", route=route.name)
@@ -148,13 +148,13 @@ def _watch_for_death(stream: trio.abc.HalfCloseableStream) -> None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
-def _log_end(route: Route, transfer: Transfer) -> None:
+def _log_end(route: Route, outcome: Outcome, transfer: Transfer) -> None:
     # A peer that breaks off is news about that peer; the proxy is fine.
-    level = "debug" if transfer.ending is Ending.FINISHED else "info"
+    level = "debug" if outcome is Outcome.FINISHED else "info"
     getattr(_log, level)(
         "connection ended",
         route=route.name,
-        how=str(transfer.ending),
+        how=str(outcome),
         to_target=transfer.left_to_right,
         to_client=transfer.right_to_left,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, assert_never
@@ -96,7 +97,11 @@ async def _attempt(
 def _describe(route: Route, exc: OSError | DialError) -> str:
     if isinstance(exc, DialError):
         return str(exc)
-    return f"can't connect to {route.forward}: {_reason(exc)}"
+    if not isinstance(route.forward, TcpEndpoint):
+        return _reason(exc)  # unix sockets and vsocks explain themselves
+    if isinstance(exc, socket.gaierror):
+        return f"can't resolve {route.forward}: {_reason(exc)}"
+    return f"can't connect to {route.forward}: {os.strerror(exc.errno or 0)}"
 
 
 def _reason(exc: OSError) -> str:

@@ -96,7 +96,8 @@ async def _open_vsock(endpoint: VsockEndpoint, network: VsockNetwork) -> Bound:
     if endpoint.cid not in (None, network.cid):
         raise OSError(
             errno.EADDRNOTAVAIL,
-            f"CID {endpoint.cid} is not this side's own ({network.cid});"
+            f"CID {endpoint.cid} is not this side's own"
+            f" ({'not known' if network.cid is None else network.cid});"
             f" write vsock://:{endpoint.port}",
         )
     listener = await network.open_listener(endpoint.port or VMADDR_ANY)

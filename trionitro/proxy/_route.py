@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 from functools import cached_property
 from typing import Any, Final, Literal
@@ -85,6 +86,11 @@ class Route:
                 f"allow_cids is about vsock peers, and {self.listen} has none:"
                 " leave it out, or listen on vsock://:PORT"
             )
+        if _is_of_other_version(self.forward, self.family):
+            raise ConfigError(
+                f"{self.forward} is no IPv{self.family} address: leave -{self.family}"
+                " (family) out, or give one"
+            )
         if self.family is not None and not isinstance(self.forward, TcpEndpoint):
             raise ConfigError(
                 f"an IP version is about TCP targets, and {self.forward} is none:"
@@ -95,6 +101,16 @@ class Route:
     def name(self) -> str:
         """What logs and metrics call this route: where it listens, as configured."""
         return str(self.listen)
+
+
+def _is_of_other_version(target: Endpoint, family: Family) -> bool:
+    """Say whether ``target`` is a literal address of another IP version."""
+    if family is None or not isinstance(target, TcpEndpoint):
+        return False
+    try:
+        return ipaddress.ip_address(target.host).version != family
+    except ValueError:
+        return False
 
 
 @attrs.frozen(kw_only=True)

@@ -46,32 +46,42 @@ async def run_proxy(load: Load, *, network: VsockNetwork) -> None:
     with trio.open_signal_receiver(
         signal.SIGTERM, signal.SIGINT, signal.SIGHUP
     ) as signals:
-        config, allowlist = await trio.to_thread.run_sync(_read, load)
-        proxy = Proxy(Surroundings(network, allowlist))
+        proxy = Proxy(Surroundings(network, NO_ALLOWLIST))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_obey, signals, proxy, load, nursery)
+            started = trio.Event()
+            nursery.start_soon(_obey, signals, proxy, load, nursery, started)
+            config, proxy.around.allowlist = await _read(load)
             async with trio.open_nursery() as work:
                 await work.start(proxy.serve, config)
+                started.set()
                 notify("READY=1")
             nursery.cancel_scope.cancel()
     _log.info("stopped")
 
 
 async def _obey(
-    signals: AsyncIterator[int], proxy: Proxy, load: Load, nursery: trio.Nursery
+    signals: AsyncIterator[int],
+    proxy: Proxy,
+    load: Load,
+    nursery: trio.Nursery,
+    started: trio.Event,
 ) -> None:
     stopping = False
     one_at_a_time = trio.Lock()
     async for signum in signals:
+        name = signal.Signals(signum).name
         if signum == signal.SIGHUP:
-            # Beside this loop: a name that is slow to resolve must not keep SIGTERM.
-            nursery.start_soon(_reload, proxy, load, one_at_a_time)
-        elif stopping:
-            _log.warning("stopping at once", signal=signal.Signals(signum).name)
+            if started.is_set() and not stopping:
+                # Beside this loop: what is slow to read must not keep SIGTERM waiting.
+                nursery.start_soon(_reload, proxy, load, one_at_a_time)
+            else:
+                _log.warning("not reloaded", problem="it is starting, or stopping")
+        elif stopping or not started.is_set():
+            _log.warning("stopping at once", signal=name)
             nursery.cancel_scope.cancel()
         else:
             stopping = True
-            _log.info("stopping", signal=signal.Signals(signum).name)
+            _log.info("stopping", signal=name)
             notify("STOPPING=1")
             proxy.drain()
 
@@ -79,7 +89,7 @@ async def _obey(
 async def _reload(proxy: Proxy, load: Load, one_at_a_time: trio.Lock) -> None:
     try:
         async with one_at_a_time:
-            config, allowlist = await trio.to_thread.run_sync(_read, load)
+            config, allowlist = await _read(load)
             await proxy.reload(config, allowlist)
     except (ConfigError, CannotStartError) as problem:
         _log.error("not reloaded", problem=str(problem))
@@ -87,7 +97,12 @@ async def _reload(proxy: Proxy, load: Load, one_at_a_time: trio.Lock) -> None:
         _log.info("reloaded", routes=len(config.routes))
 
 
-def _read(load: Load) -> tuple[ProxyConfig, TargetPolicy]:
+async def _read(load: Load) -> tuple[ProxyConfig, TargetPolicy]:
+    """Read the files, in a thread, which is left to itself if they never come."""
+    return await trio.to_thread.run_sync(_read_in_thread, load, abandon_on_cancel=True)
+
+
+def _read_in_thread(load: Load) -> tuple[ProxyConfig, TargetPolicy]:
     config = load()
     if config.allowlist is None:
         return config, NO_ALLOWLIST

@@ -91,7 +91,9 @@ class Proxy:
     around: Surroundings
     _grace: float = attrs.field(init=False, default=0.0)
     _services: dict[_Key, _Service] = attrs.field(init=False, factory=dict)
+    _started: trio.Event = attrs.field(init=False, factory=trio.Event)
     _draining: trio.Event = attrs.field(init=False, factory=trio.Event)
+    _changing: trio.Lock = attrs.field(init=False, factory=trio.Lock)
     _routes: trio.Nursery = attrs.field(init=False)
     _helpers: trio.Nursery = attrs.field(init=False)
 
@@ -122,9 +124,11 @@ class Proxy:
             async with trio.open_nursery() as self._helpers:
                 async with trio.open_nursery() as self._routes:
                     await self._change(config)
+                    self._started.set()
                     task_status.started(self._listening(config))
                     await self._draining.wait()
-                    await self._stop_accepting()
+                    async with self._changing:
+                        await self._stop_accepting()
                 # The metrics are there to be read until the last connection's end.
                 self._helpers.cancel_scope.cancel()
         finally:
@@ -141,18 +145,23 @@ class Proxy:
         one's get the grace to finish. An allowlist that forbids a route takes effect
         on its next connection: a policy that was tightened must hold.
 
+        Waits until the proxy has started; does nothing when it is draining.
+
         Raises:
           CannotStartError: if a new listener can't be opened; nothing has changed
               then.
 
         """
+        await self._started.wait()
         for route in config.routes:
             try:
                 await check_route_allowed(route, allowlist)
             except NotAllowedError as refusal:
                 _log.warning("route will refuse", route=route.name, reason=str(refusal))
-        await self._change(config)
-        self.around.allowlist = allowlist
+        async with self._changing:
+            if not self._draining.is_set():
+                await self._change(config)
+                self.around.allowlist = allowlist
 
     async def _change(self, config: ProxyConfig) -> None:
         wanted = _purposes(config)
@@ -217,6 +226,8 @@ async def _serve_scraper(
 ) -> None:
     try:
         await metrics.serve_client(stream)
+    except Exception:  # noqa: BLE001  a scraper must not end anybody's connections
+        _log.exception("metrics request crashed")
     finally:
         place.give_back()
 

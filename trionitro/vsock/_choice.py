@@ -83,7 +83,9 @@ def _parse_from(place: str, text: str) -> VsockNetwork:
 
 
 def _split(rest: str) -> tuple[str, dict[str, int]]:
-    path, question_mark, option = rest.partition("?")
+    path, question_mark, option = rest.rpartition("?")
+    if not question_mark or "/" in option:  # then it belongs to the path
+        path, question_mark = rest, ""
     if not path:
         raise ConfigError("the path is missing")
     if "\0" in path:

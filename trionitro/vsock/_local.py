@@ -125,7 +125,16 @@ def _named_socket(cid: int) -> socket.socket:
 
 def _make_directory(path: Path) -> None:
     """Create ``path`` and what is missing above it, for the owner's eyes only."""
-    if path.is_dir():
-        return
-    _make_directory(path.parent)
-    path.mkdir(mode=0o700, exist_ok=True)
+    try:
+        if path.is_dir():
+            return
+        _make_directory(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        if error.filename is None:  # it has been explained already
+            raise
+        raise OSError(
+            error.errno,
+            f"can't create the directory {error.filename}: {error.strerror}; choose"
+            " one that can be written to",
+        ) from error
