@@ -232,14 +232,13 @@ async def test_a_flow_that_is_given_up_on_its_way_home_stays_away() -> None:
         await one.become_bulk()
         flow = lanes.bulk.mover.any_flow()
         assert flow is not None
-        with lanes.bulk.held():
-            lanes.send_home(flow)
-        one.scope.cancel()
-        await one.ended.wait()
-        await wait_all_tasks_blocked()
+        with lanes.bulk.held() as mover:
+            mover.detach(flow)
+        await one.cancel()
+        lanes._come_home(flow)
 
         assert lanes.small.any_flow() is None
-        assert in_bulk_lane(lanes) == 0
+        assert flow.ending is None
 
 
 async def test_a_flow_that_ends_on_its_way_home_is_not_watched_again() -> None:
@@ -273,6 +272,23 @@ async def test_bulk_on_its_way_is_no_idleness_though_the_clock_jumps(
         await one.ended.wait()
         assert one.ending is Ending.IDLE
         assert one.progress.left_to_right == 32 * BULK
+
+
+async def test_nobody_moves_a_flow_that_was_found_idle() -> None:
+    """The thread must not find another ending for it meanwhile."""
+    lanes = use(Lanes.double)
+    assert lanes.bulk is not None
+    async with carrying(UNIX) as (one,):
+        await one.become_bulk()
+        flow = lanes.bulk.mover.any_flow()
+        assert flow is not None
+
+        lanes._end_if_idle(flow, 0, flow.counts)
+
+        assert in_bulk_lane(lanes) == 0
+        lanes.wake(flow)
+        await one.ended.wait()
+        assert one.ending is Ending.IDLE
 
 
 async def test_an_idle_flow_in_the_bulk_lane_is_given_up(

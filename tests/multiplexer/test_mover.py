@@ -137,6 +137,25 @@ def test_it_keeps_quiet_whatever_happened(
             settle(mover)
 
 
+def test_a_blocked_direction_reads_no_more_though_the_other_one_goes_on() -> None:
+    mover = make_mover()
+    with wired() as wire:
+        mover.attach(wire.flow)
+        block_rightwards(wire)
+        block_leftwards(wire)
+        settle(mover)
+        wire.client.send(b" and more")
+
+        assert read_all(wire.client)
+        settle(mover)
+        assert read_all(wire.client).endswith(b"more")
+
+        received = read_all(wire.server)
+        settle(mover)
+        received += read_all(wire.server)
+        assert received.endswith(b"\0more and more")
+
+
 # --- blame ----------------------------------------------------------------------------
 
 
@@ -198,7 +217,7 @@ def test_a_pass_ends_when_its_time_is_over_and_the_next_goes_on_there(
         settle(mover)
         monkeypatch.setattr(_mover, "_PASS", -1)
         for wire in wires:
-            wire.client.send(bytes(2**17))
+            wire.client.send(bytes(2**17 + 2**15))
 
         mover.serve(mover.poll())
         assert sorted(len(read_all(wire.server)) for wire in wires) == [0, 2**17]
@@ -361,9 +380,11 @@ def test_who_gets_the_descriptor_of_a_socket_that_was_closed_is_innocent() -> No
             assert new.left.fileno() == old.flow.directions[0].source
             mover.attach(new.flow)
             new.client.send(b"hello")
+            old.server.send(b"private")
             settle(mover)
 
             assert read_all(new.server) == b"hello"
+            assert read_all(new.client) == b""
 
 
 # --- pipes ----------------------------------------------------------------------------

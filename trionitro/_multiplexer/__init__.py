@@ -31,8 +31,9 @@ messages are about. Bulk from TCP is spliced through a pipe and not copied.
 
 **Lingering.** After a pass that moved something the leader looks again for some
 microseconds before it goes back to Trio, because an answer is often that near; and
-gives up the habit where it doesn't pay. Trio's other tasks get their turn at least
-every 250 microseconds.
+gives up the habit where it doesn't pay. Trio's other tasks get their turn after 250
+microseconds, and the pass that has begun by then: one of a few dozen small messages, or
+of 250 microseconds of bulk.
 
 """
 

@@ -50,9 +50,7 @@ _BULK_SLACK: Final = 64
 _SPLICE_FLAGS: Final = 3  # SPLICE_F_MOVE | SPLICE_F_NONBLOCK, linux/splice.h
 
 #: It can't be spliced: not this kind of socket on this kernel, or not in this sandbox.
-_NOT_SPLICED: Final = frozenset(
-    {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
-)
+_NOT_SPLICED: Final = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 
 
 @attrs.define(eq=False)
