@@ -83,8 +83,6 @@ def _join(
     left_socket, right_socket = socket_of(left), socket_of(right)
     if left_socket is None or right_socket is None:
         return _PortableFlow(left, right, progress, idle_timeout).run()
-    if -1 in (left_socket.fileno(), right_socket.fileno()):
-        raise trio.ClosedResourceError("a stream to be relayed is closed already")
     return carry(left_socket, right_socket, progress, idle_timeout)
 
 

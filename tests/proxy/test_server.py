@@ -263,6 +263,34 @@ async def test_reloading_keeps_what_is_the_same_and_frees_what_is_not(
     await world.converse(kept)
 
 
+async def test_a_reload_before_the_start_waits_for_it(world: World) -> None:
+    async with trio.open_nursery() as reloading:
+        reloading.start_soon(
+            world.proxy.reload, config((8000, 2000), (8001, 2000)), NO_ALLOWLIST
+        )
+        await wait_all_tasks_blocked()
+        await world.start(config((8000, 2000)))
+
+    await world.converse(await world.connect(8000))
+    await world.converse(await world.connect(8001))
+
+
+async def test_a_reload_while_draining_opens_nothing(
+    world: World, autojump_clock: MockClock
+) -> None:
+    await world.start(config((8000, 2000)))
+    stream = await world.connect(8000)
+    await world.converse(stream)
+
+    world.proxy.drain()
+    await wait_all_tasks_blocked()
+    await world.proxy.reload(config((8000, 2000), (8001, 2000)), NO_ALLOWLIST)
+
+    with pytest.raises(OSError, match="8001"):
+        await world.connect(8001)
+    await world.converse(stream)
+
+
 async def test_a_changed_route_keeps_its_listener(world: World) -> None:
     """Connections that come meanwhile wait in the backlog; none is refused."""
     await world.serve_echo(2001)

@@ -101,7 +101,7 @@ class Flow:
 
         """
         if -1 in (left.fileno(), right.fileno()):
-            raise trio.ClosedResourceError
+            raise trio.ClosedResourceError("a stream to be relayed is closed already")
         flow = cls((left, right), progress.counts)
         broke = (Ending.LEFT_BROKE, Ending.RIGHT_BROKE)
         rightwards = Direction(
