@@ -16,11 +16,16 @@ import trionitro
 #: those before it. A package stands for all that is in it, and a name written out
 #: in full goes before its package. ``trionitro/__init__.py`` explains the order.
 LAYERS: Final = (
-    ("_exceptions", "_framing", "_structuring", "_transfer", "abc"),
+    ("_cbor", "_exceptions", "_framing", "_structuring", "_transfer", "abc"),
     ("_endpoints",),
     ("_channel", "_http_server", "_multiplexer", "_relay", "_reset", "_unix"),
     ("vsock",),
     ("proxy",),
+    ("nsm",),
+    ("attestation",),
+    ("kms",),
+    ("manifest",),
+    ("enclave", "parent"),
     ("",),  # the public face
     ("testing", "sandbox"),
     ("_cli", "__main__", "proxy.__main__"),
@@ -36,6 +41,7 @@ FRIENDS: Final = frozenset({("testing", "vsock")})
 #: Protocols and records: bytes and text in, bytes and text out.
 SANS_IO: Final = frozenset(
     {
+        "_cbor",
         "_endpoints",
         "_exceptions",
         "_framing",

@@ -3,11 +3,14 @@
 # General layout: everything real lives in _underscored modules, and the packages
 # only re-export. Imports point downwards, in this order (tests/test_layering.py):
 #
-#   _exceptions, _endpoints, _framing, abc    no I/O of their own
+#   _cbor, _endpoints, _framing, abc, …       no I/O of their own
 #   _multiplexer                              moving the bytes of sockets
 #   _channel, _relay                          streams
 #   vsock                                     addresses become streams
 #   proxy                                     python -m trionitro.proxy
+#   nsm, attestation, kms                     the security device, and what it is for
+#   manifest                                  one file for both halves
+#   enclave, parent                           the halves
 #   testing, sandbox                          the emulated world; nothing below knows
 #   _cli, __main__                            the only place that prints or exits
 

@@ -13,7 +13,14 @@ from typing import Final
 import attrs
 import trio.abc
 
-__all__ = ["VMADDR_ANY", "VsockAddress", "VsockListener", "VsockNetwork", "VsockStream"]
+__all__ = [
+    "VMADDR_ANY",
+    "NsmDevice",
+    "VsockAddress",
+    "VsockListener",
+    "VsockNetwork",
+    "VsockStream",
+]
 
 #: "Any CID", "any port", and "not known" where a peer has not said who it is
 #: (``VMADDR_CID_ANY`` and ``VMADDR_PORT_ANY`` of ``linux/vm_sockets.h``).
@@ -96,5 +103,29 @@ class VsockNetwork(ABC):
 
         Raises:
           OSError: if the port is taken or not allowed, or there is no vsock.
+
+        """
+
+
+class NsmDevice(ABC):
+    """The Nitro Security Module, as bytes: one CBOR request in, one response out."""
+
+    @abstractmethod
+    async def process(self, request: bytes) -> bytes:
+        """Have the device answer ``request``.
+
+        Args:
+          request: at most 4096 bytes of CBOR.
+
+        Returns:
+          At most 12288 bytes of CBOR.
+
+        Raises:
+          NsmUnavailableError: if there is no such device here.
+          OSError: if the device is there and fails.
+
+        Cancellation:
+          The device may have done what was asked: a request that is on its way
+          can't be called back.
 
         """
