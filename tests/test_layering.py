@@ -16,7 +16,10 @@ import trionitro
 #: those before it. A package stands for all that is in it, and a name written out
 #: in full goes before its package. ``trionitro/__init__.py`` explains the order.
 LAYERS: Final = (
-    ("_cbor", "_exceptions", "_framing", "_structuring", "_transfer", "abc"),
+    (
+        *("_cbor", "_exceptions", "_framing", "_structuring", "_systemd", "_transfer"),
+        "abc",
+    ),
     ("_endpoints",),
     ("_channel", "_http_server", "_multiplexer", "_relay", "_reset", "_unix"),
     ("vsock",),

@@ -139,7 +139,9 @@ def make_plan(manifest: Manifest) -> Plan:
     links = links_of(manifest, destinations)
     check_links(manifest, links)
     ports, credentials = service_ports(manifest), manifest.credentials
-    url = None if credentials is None else f"http://127.0.0.1:{credentials.port}/"
+    url = None
+    if credentials is not None:
+        url = f"http://127.0.0.1:{credentials.port}/credentials"
     return Plan(
         manifest=manifest,
         digest=digest_of(manifest),
