@@ -1,0 +1,1 @@
+"""KMS through the proxy, with the enclave's attestation."""
