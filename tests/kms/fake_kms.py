@@ -83,8 +83,9 @@ def error(
         status=status,
         content_type="application/x-amz-json-1.1",
         headers={"x-amzn-requestid": "request-17", **headers},
-        body=json.dumps({"__type": f"com.amazonaws.kms#{code}", "message": message})
-        .encode(),
+        body=json.dumps(
+            {"__type": f"com.amazonaws.kms#{code}", "message": message}
+        ).encode(),
     )
 
 
@@ -123,9 +124,7 @@ class FakeKms:
         self, plaintext: bytes, members: dict[str, Any]
     ) -> dict[str, Any]:
         document = base64.b64decode(members["Recipient"]["AttestationDocument"])
-        key = load_der_public_key(
-            cbor2.loads(cbor2.loads(document)[2])["public_key"]
-        )
+        key = load_der_public_key(cbor2.loads(cbor2.loads(document)[2])["public_key"])
         assert isinstance(key, rsa.RSAPublicKey)
         sealed = envelope_for(key, plaintext)
         return {"CiphertextForRecipient": encode(sealed), "KeyId": KEY_ARN}
