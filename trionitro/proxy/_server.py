@@ -17,7 +17,7 @@ from trionitro.proxy._accept import Handler, Places, accept_connections
 from trionitro.proxy._allowlist import TargetPolicy
 from trionitro.proxy._connection import Surroundings, carry
 from trionitro.proxy._dial import check_route_allowed
-from trionitro.proxy._listen import Bound, close_all, open_bound
+from trionitro._listen import Bound, close_all, open_bound
 from trionitro.proxy._metrics import Metrics
 from trionitro.proxy._route import ProxyConfig, Route
 
