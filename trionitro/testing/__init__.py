@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from trionitro.testing._attestation_issuer import AttestationIssuer as AttestationIssuer
+from trionitro.testing._attestation_issuer import MapForm as MapForm
 from trionitro.testing._cancellation import cancel_at_every_step as cancel_at_every_step
 from trionitro.testing._contracts import check_vsock_network as check_vsock_network
 from trionitro.testing._firecracker import FirecrackerMachine as FirecrackerMachine
