@@ -35,8 +35,9 @@ LAYERS: Final = (
 TALKERS: Final = ("_cli", "__main__", "proxy.__main__")
 
 #: Who may look behind whose public face: a fake checks addresses, and says what is
-#: wrong with them, in the very words of what it stands for.
-FRIENDS: Final = frozenset({("testing", "vsock")})
+#: wrong with them, in the very words of what it stands for; and it speaks the
+#: protocol from the other end.
+FRIENDS: Final = frozenset({("testing", "vsock"), ("testing", "nsm")})
 
 #: Protocols and records: bytes and text in, bytes and text out.
 SANS_IO: Final = frozenset(
@@ -48,6 +49,7 @@ SANS_IO: Final = frozenset(
         "_structuring",
         "_transfer",
         "nsm._errors",
+        "nsm._image",
         "nsm._messages",
         "nsm._pcrs",
         "proxy._addresses",

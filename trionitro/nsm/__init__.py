@@ -18,6 +18,8 @@ from trionitro.nsm._device import KernelNsm as KernelNsm
 from trionitro.nsm._errors import NsmError as NsmError
 from trionitro.nsm._errors import NsmErrorCode as NsmErrorCode
 from trionitro.nsm._errors import NsmUnavailableError as NsmUnavailableError
+from trionitro.nsm._image import ImageMeasurements as ImageMeasurements
+from trionitro.nsm._image import measure_image_untrusted as measure_image_untrusted
 from trionitro.nsm._messages import NsmDescription as NsmDescription
 from trionitro.nsm._pcrs import FIRST_FREE_PCR as FIRST_FREE_PCR
 from trionitro.nsm._pcrs import PCR_COUNT as PCR_COUNT
