@@ -16,6 +16,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, final
+from weakref import WeakValueDictionary
 
 import attrs
 import trio
@@ -44,6 +45,11 @@ _TO_CONNECT: Final[Mapping[int, str]] = {
 #: than anybody notices; the last still costs next to nothing.
 _FIRST_PAUSE: Final = 0.001
 _LONGEST_PAUSE: Final = 0.05
+
+#: By path, for as long as somebody waits there.
+_queues: Final[trio.lowlevel.RunVar[WeakValueDictionary[str, trio.Lock]]] = (
+    trio.lowlevel.RunVar("trionitro queues")
+)
 
 
 async def open_unix_stream(path: str | os.PathLike[str]) -> trio.SocketStream:
@@ -163,14 +169,31 @@ async def _connect(sock: socket.socket, path: str) -> None:
     # its SO_ERROR is 0. Trio's connect() (and trio.open_unix_socket with it) waits
     # for just these, and would return a socket that isn't connected. The kernel
     # doesn't tell when there is room again, so asking again is all there is.
-    pauses = _pauses()
-    while True:
-        try:
+    #
+    # Of all that wait for one path, one asks: a thousand would keep the processor so
+    # busy with asking that the listener, if it is here too, hardly comes to accept.
+    queue = _queue_for(path)
+    if not queue.locked():
+        with contextlib.suppress(BlockingIOError):
             sock.connect(path)
-        except BlockingIOError:
-            await trio.sleep(next(pauses))
-        else:
             return
+    async with queue:
+        for pause in _pauses():
+            try:
+                sock.connect(path)
+            except BlockingIOError:
+                await trio.sleep(pause)
+            else:
+                return
+
+
+def _queue_for(path: str) -> trio.Lock:
+    """Return where those wait who find the backlog of ``path`` full."""
+    try:
+        queues = _queues.get()
+    except LookupError:
+        _queues.set(queues := WeakValueDictionary())
+    return queues.setdefault(path, trio.Lock())
 
 
 def _pauses() -> Iterator[float]:

@@ -149,7 +149,7 @@ async def test_other_tasks_have_their_turns_beside_a_flood(
     async with trio.open_nursery() as nursery:
         with flooded(client, server), near, far:
             nursery.start_soon(carry, near, far, progress)
-            while progress.left_to_right < 2**26:
+            while progress.left_to_right < 2**24:
                 await trio.lowlevel.checkpoint()
                 turns += 1
             nursery.cancel_scope.cancel()

@@ -174,21 +174,22 @@ async def test_while_the_thread_comes_to_rest_another_leads(
 ) -> None:
     """However long that takes: a pass may, and so may another process's turn."""
     lanes = use(Lanes.double)
-    at_rest = threading.Event()
+    cancelled, at_rest = threading.Event(), threading.Event()
     poll = Mover.poll
 
     def come_to_rest(mover: Mover, timeout: float = 0) -> list[tuple[int, int]]:
-        if timeout:
+        events = poll(mover, timeout)
+        if timeout and cancelled.is_set():
             assert at_rest.wait(5)
-        return poll(mover, timeout)
+        return events
 
+    monkeypatch.setattr(Mover, "poll", come_to_rest)
     async with carrying(UNIX, 2) as carried:
         leader = leading(lanes, carried)
         (other,) = [one for one in carried if one is not leader]
         await leader.become_bulk()
         assert leading(lanes, carried) is leader
-        monkeypatch.setattr(Mover, "poll", come_to_rest)
-        await leader.ask()
+        cancelled.set()
         leader.scope.cancel()
         try:
             with trio.fail_after(2):
