@@ -31,7 +31,8 @@ def leading(lanes: Lanes, carried: list[Carried]) -> Carried:
     (leader,) = [
         one
         for one in carried
-        if lanes.leader is not None and lanes.leader.counts is one.progress.counts
+        if lanes.leader is not None
+        if any(flow.counts is one.progress.counts for flow in lanes.leader.flows)
     ]
     return leader
 
@@ -255,7 +256,7 @@ async def test_a_flow_that_ends_on_its_way_home_is_not_watched_again() -> None:
         lanes._come_home(flow)
 
         assert lanes.small.any_flow() is None
-        lanes.wake(flow)
+        lanes.ended(flow)
         await one.ended.wait()
         assert one.ending is Ending.LEFT_BROKE
 
@@ -284,10 +285,10 @@ async def test_nobody_moves_a_flow_that_was_found_idle() -> None:
         flow = lanes.bulk.mover.any_flow()
         assert flow is not None
 
-        lanes._end_if_idle(flow, 0, flow.counts)
+        with lanes.bulk.held():
+            lanes.end_idle(flow)
 
         assert in_bulk_lane(lanes) == 0
-        lanes.wake(flow)
         await one.ended.wait()
         assert one.ending is Ending.IDLE
 

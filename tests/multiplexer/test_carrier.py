@@ -18,7 +18,7 @@ from tests.multiplexer.runs import carrying, on_each, swallow, use
 from tests.multiplexer.wires import open_descriptors
 from tests.relay_world import TCP, UNIX, Kind, break_off, clog
 from trionitro import Ending, Progress
-from trionitro._multiplexer import _carry, carry
+from trionitro._multiplexer import _carrier, carry
 from trionitro._multiplexer._lanes import Lanes
 from trionitro.testing import cancel_at_every_step
 
@@ -236,4 +236,4 @@ async def test_a_second_lane_is_used_where_there_is_a_processor_for_it(
     async with carrying(UNIX) as (one,):
         await one.ask()
 
-        assert (_carry._lanes.get().bulk is not None) is bulk_lane
+        assert (_carrier._lanes.get().bulk is not None) is bulk_lane
