@@ -40,7 +40,7 @@ class HttpRequest:
 
     method: str
     target: str
-    headers: dict[str, str] = attrs.field(repr=False)  # tokens stand in some
+    headers: dict[str, str] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
 
 
@@ -49,9 +49,9 @@ class HttpResponse:
     """What it is answered.
 
     Attributes:
-      status: of HTTP.
-      content_type: what the body is.
-      headers: others than its type and length.
+      status: a code of HTTP.
+      content_type: of the body.
+      headers: others, by their names; the body's length is added.
       body: all of it.
 
     """

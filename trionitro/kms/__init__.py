@@ -19,6 +19,7 @@ from trionitro.kms._credentials import (
     CredentialsUnavailableError as CredentialsUnavailableError,
 )
 from trionitro.kms._credentials import encode_credentials as encode_credentials
+from trionitro.kms._denial import explain_denial as explain_denial
 from trionitro.kms._endpoints import kms_host as kms_host
 from trionitro.kms._http import EndpointBackend as EndpointBackend
 from trionitro.kms._http import StreamBackend as StreamBackend

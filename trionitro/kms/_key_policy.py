@@ -17,16 +17,13 @@ import attrs
 
 from trionitro._exceptions import ConfigError
 from trionitro.kms._arn import Principal, parse_principal
+from trionitro.kms._recipient_keys import PREFIX
+from trionitro.nsm import PCR_COUNT, PCR_SIZE
 
 __all__ = ["KeyPolicy", "PcrValue", "enclave_key_policy"]
 
 #: A PCR's 48 bytes, or as 96 hexadecimal digits.
 PcrValue = bytes | str
-
-_PCR_SIZE: Final = 48
-_PCRS: Final = range(32)
-
-_PREFIX: Final = "kms:RecipientAttestation:"
 
 #: Looking after a key without getting at what it protects, nor at who may.
 _ADMINISTRATION: Final = (
@@ -176,11 +173,11 @@ def _conditions(
     if image_sha384 is not None:
         wanted["ImageSha384"] = image_sha384
     for index, values in sorted(pcrs.items()):
-        if index not in _PCRS:
-            raise ConfigError(f"PCR{index} is none of PCR0 to PCR{_PCRS[-1]}")
+        if not 0 <= index < PCR_COUNT:
+            raise ConfigError(f"PCR{index} is none of PCR0 to PCR{PCR_COUNT - 1}")
         wanted[f"PCR{index}"] = values
     return {
-        f"{_PREFIX}{name}": [
+        f"{PREFIX}{name}": [
             _hex(name, value, allow_debug=allow_debug) for value in _several(values)
         ]
         for name, values in wanted.items()
@@ -193,9 +190,9 @@ def _several(values: PcrValue | Sequence[PcrValue]) -> Sequence[PcrValue]:
 
 def _hex(name: str, value: PcrValue, *, allow_debug: bool) -> str:
     digits = value.hex() if isinstance(value, bytes) else value.lower()
-    if not re.fullmatch(f"[0-9a-f]{{{2 * _PCR_SIZE}}}", digits):
+    if not re.fullmatch(f"[0-9a-f]{{{2 * PCR_SIZE}}}", digits):
         raise ConfigError(
-            f"{name} must be {_PCR_SIZE} bytes, or {2 * _PCR_SIZE} hexadecimal digits,"
+            f"{name} must be {PCR_SIZE} bytes, or {2 * PCR_SIZE} hexadecimal digits,"
             f" was {digits[:100]!r}"
         )
     if not int(digits, 16) and not allow_debug:

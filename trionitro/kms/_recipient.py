@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 import attrs
-import cbor2
 import trio
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from trionitro._exceptions import ConfigError, ProtocolError
+from trionitro.attestation import AttestationError, decode_attestation_untrusted
 from trionitro.kms._answers import Answer
 from trionitro.kms._envelope import open_envelope_untrusted
 
@@ -113,10 +113,9 @@ def recipient_members(document: bytes) -> Mapping[str, Any]:
     }
 
 
-def attested_pcrs(document: bytes) -> dict[int, bytes]:
+def attested_pcrs(document: bytes) -> Mapping[int, bytes]:
     """Read the PCRs of a document of one's own; empty if it is no document."""
     try:
-        payload = cbor2.loads(cbor2.loads(document)[2])
-        return {int(index): bytes(value) for index, value in payload["pcrs"].items()}
-    except Exception:
+        return decode_attestation_untrusted(document).pcrs
+    except AttestationError:
         return {}

@@ -28,6 +28,7 @@ import trio.abc
 from trionitro._endpoints import Endpoint, TcpEndpoint, VsockEndpoint
 from trionitro._exceptions import ConfigError
 from trionitro._http_server import HttpRequest, HttpResponse, answer_http
+from trionitro._listen import open_bound
 from trionitro.abc import VsockNetwork, VsockStream
 from trionitro.kms import (
     CredentialProvider,
@@ -36,7 +37,6 @@ from trionitro.kms import (
     is_loopback,
     utc_now,
 )
-from trionitro.proxy import open_bound
 
 __all__ = ["BrokerConfig", "CredentialBroker", "run_credential_broker"]
 
