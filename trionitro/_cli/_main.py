@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import click
 
 from trionitro._cli._allowlist import allowlist
 from trionitro._cli._demo import demo, demo_outside
 from trionitro._cli._drop_in import vscproxy, vsock_proxy
+from trionitro._cli._parent import parent
 from trionitro._cli._plan import plan
 from trionitro._cli._proxy import proxy
 from trionitro._cli._run import run_command
@@ -23,7 +24,16 @@ def _trionitro() -> None:
     """Write an AWS Nitro Enclave as one Trio program."""
 
 
-for _command in (proxy, plan, demo, demo_outside, allowlist, vsock_proxy, vscproxy):
+for _command in (
+    proxy,
+    plan,
+    parent,
+    demo,
+    demo_outside,
+    allowlist,
+    vsock_proxy,
+    vscproxy,
+):
     _trionitro.add_command(_command)
 
 
