@@ -1,26 +1,40 @@
-"""``trionitro plan``, as the process it is."""
+"""``trionitro plan``, up to its exit code."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import pytest
 
 from tests.manifest.manifests import ENCLAVE, WHOLE, egress
+from trionitro._cli._main import main
+
+Run = Callable[..., "Done"]
 
 
-def plan(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run ``trionitro plan``."""
-    return subprocess.run(
-        [sys.executable, "-m", "trionitro", "plan", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=25,
-        check=False,
-    )
+@attrs.frozen
+class Done:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture(name="plan")
+def _plan(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run ``trionitro plan`` up to its exit."""
+
+    def run(*arguments: str) -> Done:
+        with pytest.raises(SystemExit) as end:
+            main(["plan", *arguments])
+        assert isinstance(end.value.code, int)
+        return Done(end.value.code, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture(name="manifest")
@@ -31,23 +45,24 @@ def _manifest(tmp_path: Path) -> str:
     return str(file)
 
 
-def test_the_table_shows_what_follows(manifest: str) -> None:
+def test_the_table_shows_what_follows(plan: Run, manifest: str) -> None:
     done = plan(manifest)
 
     assert (done.returncode, done.stderr) == (0, "")
+    shown = " ".join(done.stdout.split())
     for words in (
         "signer: CID 16, manifest ",
-        "egress[0]    ←  kms.us-west-1.amazonaws.com:443  1608000     127.0.0.2:443",
-        "ingress[0]   →  0.0.0.0:8443                     1612000     127.0.0.1:8443",
+        "egress[0] ← kms.us-west-1.amazonaws.com:443 1608000 127.0.0.2:443",
+        "ingress[0] → 0.0.0.0:8443 1612000 127.0.0.1:8443",
         "127.0.0.3 db.internal db",
         "127.1.0.1:/srv/shared files on /mnt/shared (read-only)",
         "10.0.0.0/8 port 8443",
     ):
-        assert words in done.stdout
+        assert words in shown
     assert "HOME" not in done.stdout  # a value of the environment
 
 
-def test_as_json_it_is_the_same_for_programs(manifest: str) -> None:
+def test_as_json_it_is_the_same_for_programs(plan: Run, manifest: str) -> None:
     found = json.loads(plan(manifest, "--json").stdout)
 
     assert found["cid"] == 16
@@ -64,7 +79,7 @@ def test_as_json_it_is_the_same_for_programs(manifest: str) -> None:
 
 
 def test_the_files_are_written_for_their_owner_alone(
-    manifest: str, tmp_path: Path
+    plan: Run, manifest: str, tmp_path: Path
 ) -> None:
     directory = tmp_path / "new" / "out"
     for _ in range(2):  # and written over
@@ -88,7 +103,7 @@ def test_the_files_are_written_for_their_owner_alone(
     ],
 )
 def test_a_wrong_manifest_is_one_line_and_exit_2(
-    tmp_path: Path, text: str, words: list[str]
+    plan: Run, tmp_path: Path, text: str, words: list[str]
 ) -> None:
     file = tmp_path / "nitro.toml"
     file.write_text(text)
@@ -101,7 +116,7 @@ def test_a_wrong_manifest_is_one_line_and_exit_2(
         assert word in done.stderr
 
 
-def test_a_manifest_that_isn_t_there_is_exit_2() -> None:
+def test_a_manifest_that_isn_t_there_is_exit_2(plan: Run) -> None:
     done = plan("/no/such/nitro.toml")
 
     assert done.returncode == 2
@@ -109,7 +124,7 @@ def test_a_manifest_that_isn_t_there_is_exit_2() -> None:
 
 
 def test_a_directory_that_can_t_be_written_is_exit_1(
-    manifest: str, tmp_path: Path
+    plan: Run, manifest: str, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
 
