@@ -138,12 +138,12 @@ class _Parent:
         return ParentHalf(plan=plan, network=self._network, provider=provider)
 
     async def _serve_one(self, path: str) -> None:
-        self.codes[path] = 1
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._serve_half, path)
                 self._has_started(path)
         except Exception as exc:
+            self.codes[path] = 1
             if len(self._halves) == 1:
                 raise
             _log_failure(path, exc)
