@@ -21,7 +21,10 @@ LAYERS: Final = (
         *("_systemd", "_transfer", "abc"),
     ),
     ("_endpoints",),
-    ("_channel", "_http_server", "_multiplexer", "_relay", "_reset", "_unix"),
+    (
+        *("_channel", "_http_server", "_multiplexer", "_relay", "_reset"),
+        *("_socket_stream", "_unix"),
+    ),
     ("_listen",),
     ("vsock",),
     ("_control",),
