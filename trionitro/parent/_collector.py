@@ -62,7 +62,7 @@ class Collector:
             enclave=self.name,
             code=exited.code,
             signal=exited.signal,
-            last_words=printable(exited.last_words),
+            last_words=printable(exited.last_words.strip()),
         )
         self._tell(f"exited with {code}")
 
