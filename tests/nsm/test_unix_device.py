@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import attrs
 import pytest
 import trio
 
+from tests.nsm_servers import serving, serving_elsewhere
 from trionitro import FramedChannel, ProtocolError, encode_frame
 from trionitro._unix import open_unix_listener, open_unix_stream
 from trionitro.abc import NsmDevice
@@ -27,35 +27,6 @@ from trionitro.testing import (
 @pytest.fixture(name="path")
 def _path(tmp_path: Path) -> str:
     return str(tmp_path / "nsm.sock")
-
-
-@contextlib.asynccontextmanager
-async def serving(device: NsmDevice, path: str) -> AsyncIterator[UnixNsm]:
-    async with trio.open_nursery() as nursery:
-        await nursery.start(serve_nsm, device, path)
-        yield UnixNsm(path)
-        nursery.cancel_scope.cancel()
-
-
-@contextlib.contextmanager
-def serving_elsewhere(device: NsmDevice, path: str) -> Iterator[None]:
-    """Serve in a thread, out of reach of what is cancelled here."""
-    started = Future[tuple[trio.lowlevel.TrioToken, trio.Event]]()
-
-    async def serve() -> None:
-        async with serving(device, path):
-            stop = trio.Event()
-            started.set_result((trio.lowlevel.current_trio_token(), stop))
-            await stop.wait()
-
-    with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(trio.run, serve)
-        token, stop = started.result(20)
-        try:
-            yield
-        finally:
-            token.run_sync_soon(stop.set)
-            done.result(20)
 
 
 @contextlib.asynccontextmanager
