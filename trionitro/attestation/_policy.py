@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, final
@@ -59,9 +58,10 @@ def _to_pcrs(pcrs: Mapping[int, bytes | str]) -> Mapping[int, bytes]:
 def _to_duration(value: float | dt.timedelta | None) -> dt.timedelta | None:
     if value is None or isinstance(value, dt.timedelta):
         return value
-    if not 0 <= value < math.inf:
-        raise ConfigError(f"max_age must be a number of seconds, was {value}")
-    return dt.timedelta(seconds=value)
+    try:
+        return dt.timedelta(seconds=value)
+    except (OverflowError, ValueError):
+        raise ConfigError(f"max_age must be a number of seconds, was {value}") from None
 
 
 def _not_negative(
