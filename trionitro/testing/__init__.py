@@ -9,3 +9,7 @@ from trionitro.testing._contracts import check_vsock_network as check_vsock_netw
 from trionitro.testing._firecracker import FirecrackerMachine as FirecrackerMachine
 from trionitro.testing._memory_stream import Faults as Faults
 from trionitro.testing._memory_vsock import MemoryVsock as MemoryVsock
+from trionitro.testing._nsm_contract import check_nsm_device as check_nsm_device
+from trionitro.testing._nsm_emulator import NsmEmulator as NsmEmulator
+from trionitro.testing._nsm_server import serve_nsm as serve_nsm
+from trionitro.testing._pcr_bank import BootMeasurements as BootMeasurements
