@@ -18,7 +18,7 @@ from trionitro.attestation import (
     UnverifiedDocument,
     decode_attestation_untrusted,
 )
-from trionitro.attestation._document import ZERO_PCR
+from trionitro.nsm import ZERO_PCR
 from trionitro.testing import MapForm
 from trionitro.testing._attestation_issuer import ES384_HEADER, encode_payload
 

@@ -27,7 +27,7 @@ def test_nobody_else_can_make_one() -> None:
     with pytest.raises(TypeError, match="verify_attestation"):
         AttestationDocument(**fields)
     with pytest.raises(TypeError, match="verify_attestation"):
-        attrs.evolve(verified(), nonce=b"another")
+        attrs.evolve(verified(), nonce=b"another")  # type: ignore[call-arg]
 
 
 def test_nobody_can_change_one() -> None:
