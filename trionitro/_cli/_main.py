@@ -8,8 +8,10 @@ from typing import NoReturn
 import click
 
 from trionitro._cli._allowlist import allowlist
+from trionitro._cli._attestation import attestation
 from trionitro._cli._demo import demo, demo_outside
 from trionitro._cli._drop_in import vscproxy, vsock_proxy
+from trionitro._cli._nsm import nsm
 from trionitro._cli._parent import parent
 from trionitro._cli._plan import plan
 from trionitro._cli._proxy import proxy
@@ -33,6 +35,8 @@ for _command in (
     allowlist,
     vsock_proxy,
     vscproxy,
+    nsm,
+    attestation,
 ):
     _trionitro.add_command(_command)
 
