@@ -131,6 +131,18 @@ def test_show_has_nothing_to_do_with_terminals_that_an_enclave_could_wish(
     assert "'\\x1b[2Jgood\\n\\u202e'" in out
 
 
+def test_show_says_what_is_not_yet(run: Run, tmp_path: Path) -> None:
+    tomorrow = dt.datetime.now(dt.UTC) + dt.timedelta(days=1, minutes=1)
+    issuer = AttestationIssuer(clock=lambda: tomorrow)
+    file = tmp_path / "tomorrow.bin"
+    file.write_bytes(issuer.issue(MODULE_ID, PCRS))
+
+    _, out, _ = run("show", file)
+
+    assert ", in 24 hours\n" in out
+    assert ", not valid yet\n" in out
+
+
 @needs_vectors
 def test_show_shows_what_qemu_has_not_signed(run: Run) -> None:
     file = VECTORS / "attestation/qemu_virtio_nsm_unsigned.bin"
@@ -371,6 +383,7 @@ def test_a_real_document_is_verified_in_its_time_and_refused_today(
 
     assert today == 1
     assert f"expired at {real.valid_until:%Y-%m-%dT%H:%M:%SZ}" in err
+    assert err.endswith(": --at document\n")
     assert then == 0
     assert out.startswith("VERIFIED under AWS's root")
     assert "aws.nitro-enclaves: AWS's root" in out

@@ -21,6 +21,7 @@ from trionitro.attestation import (
     AttestationDocument,
     AttestationError,
     AttestationPolicy,
+    CertificateExpired,
     decode_attestation_untrusted,
     parse_roots,
     verify_attestation,
@@ -88,7 +89,12 @@ def show(file: str, as_object: bool) -> None:
         algorithm = {"algorithm": document.algorithm}
         say_json({"verified": False} | as_json(document) | algorithm)
         return
-    say(in_red("NOT VERIFIED: anybody can have written this; see attestation verify"))
+    say(
+        in_red(
+            "NOT VERIFIED: anybody can have written this; trionitro attestation verify"
+            " finds out"
+        )
+    )
     _say_all(as_lines(document, dt.datetime.now(dt.UTC)))
 
 
@@ -140,6 +146,9 @@ def verify(
     now = dt.datetime.now(dt.UTC)
     try:
         document = verify_attestation(data, roots=roots, at=at, policy=policy)
+    except CertificateExpired as problem:
+        remedy = ": --at document" if at is None else ""
+        raise click.ClickException(f"{problem}{remedy}") from None
     except AttestationError as problem:
         raise click.ClickException(str(problem)) from None
     if as_object:
