@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from cryptography import x509
 
-from trionitro._cli._attestation_file import read_document
+from trionitro._cli._attestation_file import read_document, read_limited
 from trionitro._cli._attestation_report import as_json, as_lines
 from trionitro._cli._options import FILE, HEX, SECONDS, Parsed
 from trionitro._cli._output import in_red, say, say_json
 from trionitro._exceptions import ConfigError
+from trionitro._structuring import quote
 from trionitro.attestation import (
     AWS_NITRO_ROOTS,
     At,
@@ -40,12 +40,12 @@ def _parse_at(text: str) -> dt.datetime | At | None:
         return At.DOCUMENT_TIMESTAMP
     try:
         time = dt.datetime.fromisoformat(text)
-    except ValueError:
+        return time.astimezone(dt.UTC) if time.tzinfo else time.replace(tzinfo=dt.UTC)
+    except (ValueError, OverflowError):
         raise ConfigError(
-            f"{text!r} is no time; write now, document, or for example"
+            f"{quote(text)} is no time; write now, document, or for example"
             " 2025-03-04T13:30:00Z"
         ) from None
-    return time if time.tzinfo else time.replace(tzinfo=dt.UTC)
 
 
 _AT = Parsed("time", _parse_at)
@@ -174,9 +174,7 @@ def _roots(paths: Iterable[str]) -> tuple[x509.Certificate, ...]:
 
 def _read_root(path: str) -> tuple[x509.Certificate, ...]:
     try:
-        return parse_roots(Path(path).read_bytes())
-    except OSError as error:
-        raise click.UsageError(f"can't read {path}: {error.strerror}") from None
+        return parse_roots(read_limited(path))
     except ConfigError as problem:
         raise click.UsageError(f"{path}: {problem}") from None
 
