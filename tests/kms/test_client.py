@@ -82,7 +82,7 @@ async def test_a_key_pair_is_a_private_key_in_pkcs8(spec: str) -> None:
     async with fake_world() as world:
         pair = await world.client.generate_data_key_pair("k", spec)
 
-    assert load_der_private_key(pair.private_key, None)
+    assert load_der_private_key(pair.private_key, None) is not None
     assert pair.spec == spec
 
 

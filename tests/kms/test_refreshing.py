@@ -159,7 +159,7 @@ def test_a_cancelled_fetch_leaves_the_next_one_free_to_fetch() -> None:
                 nursery.start_soon(provider.get)
         finally:
             with trio.CancelScope(shield=True):
-                assert await provider.get()
+                assert (await provider.get()).access_key_id
 
     cancel_at_every_step(scenario, clock=lambda: MockClock(autojump_threshold=0))
 
