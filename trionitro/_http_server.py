@@ -40,7 +40,7 @@ class HttpRequest:
 
     method: str
     target: str
-    headers: dict[str, str]
+    headers: dict[str, str] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
 
 

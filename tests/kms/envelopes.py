@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -53,6 +53,16 @@ def envelope(
     plaintext: bytes = b"plaintext",
     *,
     key: rsa.RSAPrivateKey | None = None,
+    **differences: Any,
+) -> bytes:
+    """Write an envelope as KMS does, but for what is asked to be different."""
+    return envelope_for((key or rsa_key()).public_key(), plaintext, **differences)
+
+
+def envelope_for(
+    key: rsa.RSAPublicKey,
+    plaintext: bytes,
+    *,
     cek: bytes | None = None,
     padded: bytes | None = None,
     rid: bytes | None = None,
@@ -62,8 +72,7 @@ def envelope(
     version: int = 2,
     iv_size: int = 16,
 ) -> bytes:
-    """Write an envelope as KMS does, but for what is asked to be different."""
-    key = key or rsa_key()
+    """Write an envelope for somebody's public key."""
     cek = cek or os.urandom(32)
     iv = os.urandom(16)
     content = encrypt((cek * 2)[:32], iv, pad(plaintext) if padded is None else padded)
@@ -75,9 +84,9 @@ def envelope(
     recipient = tlv(
         0x30,
         tlv(0x02, bytes([version]))
-        + tlv(0x80, recipient_id(key.public_key()) if rid is None else rid)
+        + tlv(0x80, recipient_id(key) if rid is None else rid)
         + oaep
-        + tlv(0x04, key.public_key().encrypt(cek, recipient_oaep())),
+        + tlv(0x04, key.encrypt(cek, recipient_oaep())),
     )
     algorithm = bytes.fromhex("060960864801650304012a") + tlv(0x04, iv[:iv_size])
     return endless(

@@ -28,6 +28,9 @@ _MAX_MEMBER: Final = 2**14
 #: The times of AWS's credential sources, always in UTC.
 _TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 
+#: Until when a broker vouches for credentials that have no end.
+_ASK_AGAIN: Final = dt.timedelta(hours=1)
+
 
 class CredentialsUnavailableError(Exception):
     """Raised when no credentials can be had; the message says where was looked."""
@@ -82,32 +85,38 @@ def decode_credentials_untrusted(data: bytes) -> Credentials:
         raise ProtocolError("the credentials are no JSON object")
     if "AccessKeyId" not in members and "Code" in members:
         raise ProtocolError(f"no credentials: {_complaint(members)}")
-    token = members.get("Token")
     expiration = members.get("Expiration")
     try:
         return Credentials(
             access_key_id=_text(members, "AccessKeyId"),
             secret_access_key=_text(members, "SecretAccessKey"),
-            session_token=None if token is None else _text(members, "Token"),
+            session_token=_text(members, "Token") if members.get("Token") else None,
             expires_at=None if expiration is None else _parse_time(expiration),
         )
     except ConfigError as problem:
         raise ProtocolError(f"the credentials' {problem}") from None
 
 
-def encode_credentials(credentials: Credentials) -> bytes:
-    """Write credentials as a container endpoint answers them."""
-    members = {
-        "AccessKeyId": credentials.access_key_id,
-        "SecretAccessKey": credentials.secret_access_key,
-    }
-    if credentials.session_token is not None:
-        members["Token"] = credentials.session_token
-    if credentials.expires_at is not None:
-        members["Expiration"] = credentials.expires_at.astimezone(dt.UTC).strftime(
-            _TIME_FORMAT
-        )
-    return json.dumps(members).encode()
+def encode_credentials(credentials: Credentials, *, at: dt.datetime) -> bytes:
+    """Write credentials as a container endpoint answers them.
+
+    botocore wants all four members: credentials without a token have an empty one,
+    and those that don't expire are to be asked for again in an hour.
+
+    Args:
+      credentials: whose secret this is.
+      at: the time now, aware of its zone.
+
+    """
+    expires_at = credentials.expires_at or at + _ASK_AGAIN
+    return json.dumps(
+        {
+            "AccessKeyId": credentials.access_key_id,
+            "SecretAccessKey": credentials.secret_access_key,
+            "Token": credentials.session_token or "",
+            "Expiration": expires_at.astimezone(dt.UTC).strftime(_TIME_FORMAT),
+        }
+    ).encode()
 
 
 def _text(members: dict[str, Any], name: str) -> str:
