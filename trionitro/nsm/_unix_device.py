@@ -17,7 +17,6 @@ import trio
 from trionitro._channel import FramedChannel
 from trionitro._unix import open_unix_stream
 from trionitro.abc import NsmDevice
-from trionitro.nsm._device import HOW_TO_EMULATE
 from trionitro.nsm._errors import NsmUnavailableError
 from trionitro.nsm._messages import MAX_RESPONSE_SIZE
 
@@ -66,7 +65,7 @@ class UnixNsm(NsmDevice):
             stream = await open_unix_stream(self.path)
         except (FileNotFoundError, ConnectionRefusedError):
             raise NsmUnavailableError(
-                f"no security module listens on unix:{self.path}; start it there:"
-                f" {HOW_TO_EMULATE}"
+                f"no security module listens on unix:{self.path}; start one with"
+                f" 'trionitro nsm emulate --listen unix:{self.path}'"
             ) from None
         return FramedChannel(stream, max_size=MAX_RESPONSE_SIZE)
