@@ -10,6 +10,7 @@ import click
 from trionitro._cli._allowlist import allowlist
 from trionitro._cli._demo import demo, demo_outside
 from trionitro._cli._drop_in import vscproxy, vsock_proxy
+from trionitro._cli._kms import kms
 from trionitro._cli._nsm import nsm
 from trionitro._cli._proxy import proxy
 from trionitro._cli._run import run_command
@@ -23,7 +24,10 @@ def _trionitro() -> None:
     """Write an AWS Nitro Enclave as one Trio program."""
 
 
-for _command in (proxy, demo, demo_outside, allowlist, vsock_proxy, vscproxy, nsm):
+for _command in (
+    *(proxy, demo, demo_outside, allowlist, vsock_proxy, vscproxy),
+    *(nsm, kms),
+):
     _trionitro.add_command(_command)
 
 

@@ -41,7 +41,8 @@ class Transport(enum.Enum):
 
 _CONTENT_TYPE: Final = "application/x-amz-json-1.1"
 
-_TARGET: Final = "TrentService."
+#: What KMS is called in its protocol.
+_TARGET: Final = "TrentService"
 
 _OPERATIONS: Final[Mapping[str, Callable[[Call], Awaitable[dict[str, Any]]]]] = {
     "Encrypt": _encryption.encrypt,
@@ -125,9 +126,8 @@ class KmsService:
     async def _answer(
         self, request: HttpRequest, event: KmsEvent, transport: Transport
     ) -> dict[str, Any]:
-        target = request.headers.get("x-amz-target", "")
-        operation = target.removeprefix(_TARGET)
-        if request.method != "POST" or operation not in _OPERATIONS:
+        prefix, _, operation = request.headers.get("x-amz-target", "").rpartition(".")
+        if prefix != _TARGET or operation not in _OPERATIONS:
             raise KmsFault("UnknownOperationException")
         event.operation = operation
         access_key = authenticate(
