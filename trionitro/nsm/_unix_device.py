@@ -23,6 +23,10 @@ from trionitro.nsm._messages import MAX_RESPONSE_SIZE
 __all__ = ["UnixNsm"]
 
 
+def _to_text(path: str | os.PathLike[str]) -> str:
+    return os.fspath(path)
+
+
 @final
 @attrs.frozen
 class UnixNsm(NsmDevice):
@@ -35,7 +39,7 @@ class UnixNsm(NsmDevice):
 
     """
 
-    path: str = attrs.field(converter=os.fspath)
+    path: str = attrs.field(converter=_to_text)
 
     async def process(self, request: bytes) -> bytes:
         """Have a request answered, as :meth:`.NsmDevice.process` says.
