@@ -8,6 +8,7 @@ from typing import NoReturn
 import click
 
 from trionitro._cli._allowlist import allowlist
+from trionitro._cli._attestation import attestation
 from trionitro._cli._demo import demo, demo_outside
 from trionitro._cli._drop_in import vscproxy, vsock_proxy
 from trionitro._cli._kms import kms
@@ -29,6 +30,7 @@ for _command in (
     *(nsm, kms),
 ):
     _trionitro.add_command(_command)
+_trionitro.add_command(attestation)
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
