@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import socket
 
 import attrs
@@ -161,7 +162,6 @@ class Connection:
         if _log.is_enabled_for(logging.DEBUG):
             forward = str(self.route.forward)
             _log.debug("connected", **self._names(), target=forward)
-        _watch_for_death(target)
         self.carrier.add(client, target, self.progress, self._end)
         return True
 
@@ -172,7 +172,8 @@ class Connection:
             assert sock is not None
             if ending is not Ending.FINISHED:
                 prepare_reset(sock)
-            sock.close()
+            # Trio's own close() wakes those who wait for the socket. Nobody does.
+            os.close(sock.detach())
         outcome = Outcome.CANCELLED if ending is None else _OUTCOMES[ending]
         self._count(outcome)
         if ending is not None:
@@ -198,7 +199,7 @@ class Connection:
         self.place.give_back()
 
     def _observe_dial(self, seconds: float) -> None:
-        self.around.metrics.dial_seconds.labels(self.route.name).observe(seconds)
+        self.around.metrics.dialled(self.route.name, seconds)
 
     def _names(self) -> dict[str, str]:
         """Say for the log which connection this is."""
@@ -228,14 +229,3 @@ def _peer_of(stream: trio.abc.HalfCloseableStream) -> str:
             host, port = sock.getpeername()[:2]
             return str(TcpEndpoint(host, port))
     return "unknown"
-
-
-def _watch_for_death(sock: trio.socket.SocketType) -> None:
-    """Have TCP notice a peer that is gone without a word: else it stays for ever.
-
-    Those who were accepted have it from their listener.
-
-    """
-    if sock.family in (socket.AF_INET, socket.AF_INET6):
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

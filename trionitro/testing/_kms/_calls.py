@@ -126,14 +126,14 @@ class Call:
             )
 
     def reveal(self, member: str, plaintext: bytes) -> dict[str, bytes]:
-        """Return ``plaintext`` as ``member``, or in an envelope if it is for an enclave."""
+        """Return ``plaintext`` as ``member``, or sealed if it is for an enclave."""
         if self.recipient is None:
             return {member: plaintext}
         sealed = seal_envelope(plaintext, self.recipient.key, self.shape)
         return {"CiphertextForRecipient": sealed}
 
     def _request(self, action: str, resource: str, keys: Keys) -> AccessRequest:
-        document = self.recipient and self.recipient.document
+        document = None if self.recipient is None else self.recipient.document
         return AccessRequest(
             action=f"kms:{action}",
             resource=resource,

@@ -25,7 +25,7 @@ _CAPITAL: Final = frozenset({"AccessDeniedException"})
 
 
 @attrs.frozen
-class KmsFault(Exception):
+class KmsFault(Exception):  # noqa: N818  an answer, and no error of ours
     """An error that a client is answered.
 
     Attributes:
