@@ -9,9 +9,11 @@ import click
 
 from trionitro._cli._allowlist import allowlist
 from trionitro._cli._attestation import attestation
+from trionitro._cli._credentials import credentials
 from trionitro._cli._demo import demo, demo_outside
 from trionitro._cli._drop_in import vscproxy, vsock_proxy
 from trionitro._cli._kms import kms
+from trionitro._cli._kmstool import kmstool
 from trionitro._cli._nsm import nsm
 from trionitro._cli._proxy import proxy
 from trionitro._cli._run import run_command
@@ -31,6 +33,8 @@ for _command in (
 ):
     _trionitro.add_command(_command)
 _trionitro.add_command(attestation)
+_trionitro.add_command(credentials)
+_trionitro.add_command(kmstool)
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
