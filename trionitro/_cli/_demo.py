@@ -9,7 +9,7 @@ import click
 from trionitro._cli._logging import set_up_logging
 from trionitro._cli._output import say
 from trionitro._cli._run import run_async
-from trionitro.sandbox import Step, run_demo, serve_outside
+from trionitro.sandbox import DemoFailedError, Step, run_demo, serve_outside
 
 __all__ = ["demo", "demo_outside"]
 
@@ -18,10 +18,11 @@ __all__ = ["demo", "demo_outside"]
 def demo() -> None:
     """Show both halves at work on this machine.
 
-    Starts a parent, an enclave and a server outside as processes of their own, joined
-    by an emulated vsock, sends real requests through them, and removes everything.
+    Starts a parent, an enclave, a server outside and an emulated KMS as processes of
+    their own, joined by an emulated vsock, sends real requests through them, and
+    removes everything.
     """
-    run_async(_show)
+    run_async(_show, expected=(DemoFailedError,))
 
 
 async def _show() -> None:
