@@ -18,8 +18,8 @@ __all__ = ["demo", "demo_outside"]
 def demo() -> None:
     """Show both halves at work on this machine.
 
-    Starts a parent, an enclave, a server outside and an emulated KMS as processes of
-    their own, joined by an emulated vsock, sends real requests through them, and
+    Starts a parent, an enclave, and outside a server and an emulated KMS, as processes
+    of their own, joined by an emulated vsock, sends real requests through them, and
     removes everything.
     """
     run_async(_show, expected=(DemoFailedError,))
@@ -37,8 +37,8 @@ def _print_step(step: Step) -> None:
 
 
 @click.command("demo-outside", hidden=True)
-@click.argument("certificate", type=click.Path(path_type=Path))
-def demo_outside(certificate: Path) -> None:
+@click.argument("directory", type=click.Path(path_type=Path))
+def demo_outside(directory: Path) -> None:
     """Be the world outside, for the demo."""
     set_up_logging("json")
-    run_async(serve_outside, str(certificate))
+    run_async(serve_outside, directory)

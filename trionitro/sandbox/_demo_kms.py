@@ -1,7 +1,8 @@
 """The demo's KMS: an emulated one, with a key that is for one image only.
 
-It is a process of its own, which starts from files: whose attestation documents it
-believes, its key, and two access keys, one of who may encrypt and the enclave's.
+It is in a process of its own, outside, which starts from files: whose attestation
+documents it believes, its key, and two access keys, one of who may encrypt and the
+enclave's.
 
 """
 
@@ -14,13 +15,18 @@ from pathlib import Path
 from typing import Final
 
 import attrs
-import trio
 
+from trionitro.attestation import parse_roots
 from trionitro.kms import Credentials, enclave_key_policy
-from trionitro.sandbox._processes import LoggedProcess, start_module
-from trionitro.testing import AttestationIssuer, BootMeasurements
+from trionitro.testing import (
+    AttestationIssuer,
+    BootMeasurements,
+    KmsEmulator,
+    load_access_keys,
+    load_keys,
+)
 
-__all__ = ["KEY", "REGION", "DemoKms", "start_kms"]
+__all__ = ["KEY", "REGION", "DemoKms", "emulator_from"]
 
 REGION: Final = "us-east-1"
 
@@ -29,6 +35,9 @@ KEY: Final = "alias/demo"
 _ACCOUNT: Final = "arn:aws:iam::111122223333"
 _OPERATOR: Final = f"{_ACCOUNT}:role/operator"
 _ENCLAVE: Final = f"{_ACCOUNT}:role/enclave"
+
+#: What is in the directory.
+_ROOT, _KEYS, _ACCESS_KEYS, _CA = "root.pem", "keys.json", "access.json", "kms-ca.pem"
 
 
 def _some_image() -> BootMeasurements:
@@ -44,26 +53,24 @@ def _some_credentials() -> Credentials:
 
 @attrs.frozen(kw_only=True)
 class DemoKms:
-    """What the demo needs to know of its KMS.
+    """What the demo knows of its KMS.
 
     Attributes:
+      directory: for the files.
       issuer: whose attestation documents it believes.
       image: what the key is for.
       policy: the key's, as JSON.
       operator: credentials of who may encrypt.
       enclave: credentials of who may decrypt, in that image.
-      ca_file: whose certificate it has.
-      socket: where it listens.
 
     """
 
+    directory: Path
     issuer: AttestationIssuer = attrs.field(factory=AttestationIssuer)
     image: BootMeasurements = attrs.field(factory=_some_image)
     policy: str = attrs.field(init=False)
     operator: Credentials = attrs.field(factory=_some_credentials)
     enclave: Credentials = attrs.field(factory=_some_credentials)
-    ca_file: Path
-    socket: Path
 
     @policy.default
     def _make_policy(self) -> str:
@@ -78,32 +85,29 @@ class DemoKms:
         )
 
     def tls(self) -> ssl.SSLContext:
-        """Make a context that trusts it, and nobody else."""
-        return ssl.create_default_context(cafile=self.ca_file)
+        """Make a context that trusts it, and nobody else; once it runs."""
+        return ssl.create_default_context(cafile=self.directory / _CA)
+
+    def write_files(self) -> None:
+        """Write what it starts from."""
+        (self.directory / _ROOT).write_bytes(self.issuer.root_pem)
+        key = {"aliases": [KEY], "policy": json.loads(self.policy)}
+        (self.directory / _KEYS).write_text(json.dumps({"keys": [key]}))
+        access_keys = self.directory / _ACCESS_KEYS
+        access_keys.touch(mode=0o600)  # it has secrets in it
+        entries = [_entry(_OPERATOR, self.operator), _entry(_ENCLAVE, self.enclave)]
+        access_keys.write_text(json.dumps({"access_keys": entries}))
 
 
-async def start_kms(
-    nursery: trio.Nursery, directory: Path
-) -> tuple[DemoKms, LoggedProcess]:
-    """Start the emulated KMS, and don't wait: it logs ``listening`` when it does."""
-    kms = DemoKms(ca_file=directory / "kms-ca.pem", socket=directory / "kms.sock")
-    root = directory / "attestation-root.pem"
-    root.write_bytes(kms.issuer.root_pem)
-    keys = directory / "keys.json"
-    key = {"aliases": [KEY], "policy": json.loads(kms.policy)}
-    keys.write_text(json.dumps({"keys": [key]}))
-    access_keys = directory / "access-keys.json"
-    access_keys.touch(mode=0o600)  # it has secrets in it
-    entries = [_entry(_OPERATOR, kms.operator), _entry(_ENCLAVE, kms.enclave)]
-    access_keys.write_text(json.dumps({"access_keys": entries}))
-    process = await start_module(
-        nursery,
-        *("trionitro", "kms", "emulate", "--listen", f"unix://{kms.socket}"),
-        *("--region", REGION, "--ca-out", str(kms.ca_file)),
-        *("--attestation-root", str(root), "--keys", str(keys)),
-        *("--access-keys", str(access_keys), "--log-format", "json"),
+def emulator_from(directory: Path) -> KmsEmulator:
+    """Make the emulator of these files, and write the certificate to trust."""
+    emulator = KmsEmulator(
+        region=REGION, attestation_roots=parse_roots((directory / _ROOT).read_bytes())
     )
-    return kms, process
+    load_keys(emulator, str(directory / _KEYS))
+    load_access_keys(emulator, str(directory / _ACCESS_KEYS))
+    (directory / _CA).write_bytes(emulator.ca_pem)
+    return emulator
 
 
 def _entry(principal: str, credentials: Credentials) -> dict[str, str]:

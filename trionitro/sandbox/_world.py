@@ -21,7 +21,8 @@ import trio
 import trustme
 
 from trionitro._endpoints import TcpEndpoint
-from trionitro.sandbox._demo_kms import DemoKms, start_kms
+from trionitro.sandbox._demo_kms import DemoKms
+from trionitro.sandbox._outside import CERTIFICATE
 from trionitro.sandbox._processes import LoggedProcess, start_module
 
 __all__ = ["FORBIDDEN", "SERVER_NAME", "World", "start_proxy", "start_world"]
@@ -74,14 +75,14 @@ async def start_world(nursery: trio.Nursery, directory: Path) -> World:
 
     """
     authority = trustme.CA()
-    kms, kms_process = await start_kms(nursery, directory)
-    ports = await _start_outside(nursery, directory, authority)
+    kms = DemoKms(directory=directory)
+    ports = await _start_outside(nursery, directory, authority, kms)
     parent = await start_proxy(
         nursery,
         directory,
         *(f"vsock://:{_HTTPS}", f"tcp://127.0.0.1:{ports['https']}"),
         *(f"vsock://:{_DIGEST}", f"tcp://127.0.0.1:{ports['digest']}"),
-        *(f"vsock://:{_KMS}", f"unix://{kms.socket}"),
+        *(f"vsock://:{_KMS}", f"tcp://127.0.0.1:{ports['kms']}"),
         *("--allowlist", _write_allowlist(directory, ports)),
         *("--allow-cid", str(_ENCLAVE_CID)),
     )
@@ -95,7 +96,6 @@ async def start_world(nursery: trio.Nursery, directory: Path) -> World:
         cid=_ENCLAVE_CID,
     )
     await parent.wait_logged("listening", 3)
-    await kms_process.wait_logged("listening")
     entrances = {
         line["forward"]: TcpEndpoint.parse(line["listen"].removeprefix("tcp://"))
         for line in await enclave.wait_logged("listening", 4)
@@ -124,13 +124,14 @@ async def start_proxy(
 
 
 async def _start_outside(
-    nursery: trio.Nursery, directory: Path, authority: trustme.CA
+    nursery: trio.Nursery, directory: Path, authority: trustme.CA, kms: DemoKms
 ) -> dict[str, int]:
-    pem = directory / "server.pem"
+    kms.write_files()
+    pem = directory / CERTIFICATE
     pem.touch(mode=0o600)  # it has a private key in it
     authority.issue_cert(SERVER_NAME).private_key_and_cert_chain_pem.write_to_path(pem)
-    outside = await start_module(nursery, "trionitro", "demo-outside", str(pem))
-    lines = await outside.wait_logged("listening", 2)
+    outside = await start_module(nursery, "trionitro", "demo-outside", str(directory))
+    lines = await outside.wait_logged("listening", 3)
     return {line["service"]: line["port"] for line in lines}
 
 
