@@ -76,16 +76,7 @@ async def start_world(nursery: trio.Nursery, directory: Path) -> World:
     """
     authority = trustme.CA()
     kms = DemoKms(directory=directory)
-    ports = await _start_outside(nursery, directory, authority, kms)
-    parent = await start_proxy(
-        nursery,
-        directory,
-        *(f"vsock://:{_HTTPS}", f"tcp://127.0.0.1:{ports['https']}"),
-        *(f"vsock://:{_DIGEST}", f"tcp://127.0.0.1:{ports['digest']}"),
-        *(f"vsock://:{_KMS}", f"tcp://127.0.0.1:{ports['kms']}"),
-        *("--allowlist", _write_allowlist(directory, ports)),
-        *("--allow-cid", str(_ENCLAVE_CID)),
-    )
+    outside = await _start_outside(nursery, directory, authority, kms)
     enclave = await start_proxy(
         nursery,
         directory,
@@ -94,6 +85,19 @@ async def start_world(nursery: trio.Nursery, directory: Path) -> World:
         *("tcp://127.0.0.1:0", f"vsock://parent:{_ELSEWHERE}"),
         *("tcp://127.0.0.1:0", f"vsock://parent:{_KMS}"),
         cid=_ENCLAVE_CID,
+    )
+    ports = {
+        line["service"]: line["port"]
+        for line in await outside.wait_logged("listening", 3)
+    }
+    parent = await start_proxy(
+        nursery,
+        directory,
+        *(f"vsock://:{_HTTPS}", f"tcp://127.0.0.1:{ports['https']}"),
+        *(f"vsock://:{_DIGEST}", f"tcp://127.0.0.1:{ports['digest']}"),
+        *(f"vsock://:{_KMS}", f"tcp://127.0.0.1:{ports['kms']}"),
+        *("--allowlist", _write_allowlist(directory, ports)),
+        *("--allow-cid", str(_ENCLAVE_CID)),
     )
     await parent.wait_logged("listening", 3)
     entrances = {
@@ -125,14 +129,12 @@ async def start_proxy(
 
 async def _start_outside(
     nursery: trio.Nursery, directory: Path, authority: trustme.CA, kms: DemoKms
-) -> dict[str, int]:
+) -> LoggedProcess:
     kms.write_files()
     pem = directory / CERTIFICATE
     pem.touch(mode=0o600)  # it has a private key in it
     authority.issue_cert(SERVER_NAME).private_key_and_cert_chain_pem.write_to_path(pem)
-    outside = await start_module(nursery, "trionitro", "demo-outside", str(directory))
-    lines = await outside.wait_logged("listening", 3)
-    return {line["service"]: line["port"] for line in lines}
+    return await start_module(nursery, "trionitro", "demo-outside", str(directory))
 
 
 def _write_allowlist(directory: Path, ports: dict[str, int]) -> str:
