@@ -87,6 +87,7 @@ SANS_IO: Final = frozenset(
         "nsm._image",
         "nsm._messages",
         "nsm._pcrs",
+        "nsm._wire",
         "proxy._addresses",
         "proxy._allowlist",
         "proxy._allowlist_file",

@@ -6,6 +6,7 @@
 #   _cbor, _endpoints, _framing, abc, …       no I/O of their own
 #   _multiplexer                              moving the bytes of sockets
 #   _channel, _relay                          streams
+#   _listen                                   listeners on endpoints of any kind
 #   vsock                                     addresses become streams
 #   proxy                                     python -m trionitro.proxy
 #   nsm, attestation, kms                     the security device, and what it is for

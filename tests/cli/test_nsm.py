@@ -17,10 +17,19 @@ import pytest
 
 from tests.nsm_servers import serving_elsewhere
 from trionitro._cli import main
+from trionitro.abc import NsmDevice
 from trionitro.nsm import NSM_VARIABLE, ZERO_PCR, extend, measure_instance
 from trionitro.testing import BootMeasurements, NsmEmulator
 
 Run = Callable[..., tuple[int, bytes, str]]
+
+
+class Babbler(NsmDevice):
+    """No security module."""
+
+    async def process(self, request: bytes) -> bytes:
+        """Answer nonsense."""
+        return b"\xffbla"
 
 
 @pytest.fixture(name="path")
@@ -207,6 +216,15 @@ def test_a_file_that_is_no_device_is_one_line(run: Run, tmp_path: Path) -> None:
 
     assert code == 1
     check_one_line(err, str(file), "not a security module")
+
+
+def test_an_answer_that_makes_no_sense_is_one_line(run: Run, tmp_path: Path) -> None:
+    path = str(tmp_path / "nsm.sock")
+    with serving_elsewhere(Babbler(), path):
+        code, _, err = run("describe", "--nsm", f"unix:{path}")
+
+    assert code == 1
+    check_one_line(err, "makes no sense", "is it one?")
 
 
 def test_a_refusal_is_one_line(path: str, run: Run) -> None:

@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from trionitro.nsm import KernelNsm, Nsm, NsmUnavailableError
-from trionitro.testing import cancel_at_every_step
+from trionitro.testing import cancel_at_every_step, check_nsm_device
 
 #: ``struct nsm_raw``, written down once more: four times 64 bits.
 FIELDS = ctypes.c_uint64 * 4
@@ -218,3 +218,11 @@ async def test_the_driver_s_errors_are_explained(
         await KernelNsm(path, ioctl=driver.ioctl).process(b"request")
 
     assert problem.value.errno == number
+
+
+@pytest.mark.skipif(
+    "TRIONITRO_GUEST" not in os.environ,
+    reason="it locks a PCR: only in a guest that the tests have started",
+)
+async def test_the_real_driver_and_device_meet_the_contract() -> None:
+    await check_nsm_device(KernelNsm())

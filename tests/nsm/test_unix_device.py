@@ -12,15 +12,14 @@ import pytest
 import trio
 
 from tests.nsm_servers import serving, serving_elsewhere
-from trionitro import FramedChannel, ProtocolError, encode_frame
-from trionitro._unix import open_unix_listener, open_unix_stream
+from trionitro import FramedChannel, ProtocolError
+from trionitro._unix import open_unix_listener
 from trionitro.abc import NsmDevice
-from trionitro.nsm import Nsm, NsmUnavailableError, UnixNsm
+from trionitro.nsm import NsmUnavailableError, UnixNsm
 from trionitro.testing import (
     NsmEmulator,
     cancel_at_every_step,
     check_nsm_device,
-    serve_nsm,
 )
 
 
@@ -65,26 +64,6 @@ async def test_an_emulator_behind_it_meets_the_contract(path: str) -> None:
         await check_nsm_device(device)
 
 
-async def test_a_frame_carries_exactly_the_ioctl_s_bytes(path: str) -> None:
-    """As DESIGN has it: a length of four bytes, big-endian, and CBOR."""
-    async with serving(NsmEmulator(), path), await open_unix_stream(path) as stream:
-        await stream.send_all(b"\0\0\0\x11\xa1\x67LockPCR\xa1\x65index\x10")
-        await stream.send_eof()
-        answer = b"".join([bytes(data) async for data in stream])
-
-    assert answer == encode_frame(b"\x67LockPCR")
-
-
-async def test_one_connection_may_carry_many_requests(path: str) -> None:
-    async with (
-        serving(NsmEmulator(), path),
-        FramedChannel(await open_unix_stream(path)) as channel,
-    ):
-        for _ in range(3):
-            await channel.send(b"\x69GetRandom")
-            assert (await channel.receive()).startswith(b"\xa1\x69GetRandom")
-
-
 async def test_a_cancelled_caller_takes_its_answer_with_it(path: str) -> None:
     device = EchoingDevice()
     async with serving(device, path) as client:
@@ -112,17 +91,6 @@ def test_cancelled_anywhere_the_next_request_gets_its_own_answer(path: str) -> N
     assert steps > 10
 
 
-def test_a_server_cancelled_anywhere_leaves_no_socket(path: str) -> None:
-    async def scenario() -> None:
-        try:
-            async with serving(NsmEmulator(), path) as client:
-                await Nsm(client).random(10)
-        finally:
-            assert not Path(path).exists()
-
-    cancel_at_every_step(scenario)
-
-
 async def test_nobody_there_is_explained(path: str) -> None:
     with pytest.raises(NsmUnavailableError, match=f"listens on unix:{path}; .*emulate"):
         await UnixNsm(path).process(b"request")
@@ -141,31 +109,3 @@ async def test_what_is_no_frame_is_an_error(path: str, data: bytes) -> None:
     async with answering(data, path) as client:
         with pytest.raises(ProtocolError, match=r"frame|end-of-file"):
             await client.process(b"request")
-
-
-@pytest.mark.parametrize(
-    "nonsense", [b"\xff\xff\xff\xff", b"\0\0\0\5ab", b""], ids=repr
-)
-async def test_a_client_that_speaks_nonsense_ends_itself_alone(
-    path: str, nonsense: bytes
-) -> None:
-    async with serving(NsmEmulator(), path) as client:
-        async with await open_unix_stream(path) as stream:
-            await stream.send_all(nonsense)
-            await stream.send_eof()
-            assert not await stream.receive_some()
-
-        assert await Nsm(client).random(1)
-
-
-async def test_too_long_a_request_is_refused_as_by_the_device(path: str) -> None:
-    async with serving(NsmEmulator(), path) as client:
-        answer = await client.process(bytes(4097))
-
-    assert answer == b"\xa1\x65Error\x6dInputTooLarge"
-
-
-async def test_a_socket_in_use_is_named(path: str) -> None:
-    async with serving(NsmEmulator(), path):
-        with pytest.raises(OSError, match=f"{path}.*listens there already"):
-            await serve_nsm(NsmEmulator(), path)

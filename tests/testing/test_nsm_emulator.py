@@ -22,6 +22,8 @@ from trionitro.nsm._messages import (
     Attest,
     Refusal,
     Request,
+)
+from trionitro.nsm._wire import (
     decode_response_untrusted,
     encode_request,
 )

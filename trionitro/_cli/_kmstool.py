@@ -27,7 +27,7 @@ from trionitro.kms import (
     default_credentials,
 )
 
-__all__ = ["kmstool"]
+__all__ = ["kmstool_enclave_cli"]
 
 T = TypeVar("T")
 F = TypeVar("F")
@@ -69,7 +69,7 @@ class _Kmstool(click.Group):
 
 
 @click.group("kmstool-enclave-cli", cls=_Kmstool, context_settings=_HELP)
-def kmstool() -> None:
+def kmstool_enclave_cli() -> None:
     """Take the place of kmstool_enclave_cli: same flags, same lines.
 
     Credentials may come from the environment or a container endpoint too, and a
@@ -97,7 +97,7 @@ def _common(command: F) -> F:
     return command
 
 
-@kmstool.command(context_settings=_HELP)
+@kmstool_enclave_cli.command(context_settings=_HELP)
 @_common
 @click.option("-c", "--ciphertext", required=True, help="In base64.")
 @click.option("-K", "--key-id")
@@ -126,7 +126,7 @@ def decrypt(
     say(f"PLAINTEXT: {text_of(decrypted.plaintext)}")
 
 
-@kmstool.command(context_settings=_HELP)
+@kmstool_enclave_cli.command(context_settings=_HELP)
 @_common
 @click.option("-K", "--key-id", required=True)
 @click.option("-p", "--key-spec", required=True, type=click.Choice(list(_KEY_SPECS)))
@@ -144,7 +144,7 @@ def genkey(*, key_id: str, key_spec: str, **common: Any) -> None:
     say(f"PLAINTEXT: {text_of(key.plaintext)}")
 
 
-@kmstool.command(context_settings=_HELP)
+@kmstool_enclave_cli.command(context_settings=_HELP)
 @_common
 @click.option("-l", "--length", required=True, type=click.IntRange(1, 1024))
 def genrandom(*, length: int, **common: Any) -> None:

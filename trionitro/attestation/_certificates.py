@@ -67,11 +67,11 @@ def read_certificate_untrusted(der: bytes, position: int) -> ChainCertificate:
 
 
 def _read(certificate: x509.Certificate) -> ChainCertificate:
-    extensions = certificate.extensions
+    extensions, subject = certificate.extensions, certificate.subject
     return ChainCertificate(
         certificate=certificate,
-        name=_common_name(certificate.subject),
-        subject=certificate.subject,
+        name=_common_name(subject),
+        subject=subject,
         issuer=certificate.issuer,
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,

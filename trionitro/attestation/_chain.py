@@ -80,7 +80,10 @@ def check_chain_untrusted(
 
     """
     root = _find_root(certificates[0], roots)
-    links = [read_certificate_untrusted(*pair) for pair in _numbered(certificates)]
+    links = [
+        read_certificate_untrusted(der, position)
+        for position, der in enumerate(certificates)
+    ]
     _check_order(links)
     _check_validity(links, at)
     for below, authority in enumerate(reversed(links[:-1])):
@@ -104,7 +107,9 @@ def signing_key_of(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
         key = certificate.public_key()
     except Exception as problem:
         raise UntrustedChain("the key of the signer is of no known kind") from problem
-    if not isinstance(key, ec.EllipticCurvePublicKey) or key.key_size != 384:
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(
+        key.curve, ec.SECP384R1
+    ):
         raise UntrustedChain("the key of the signer is not on P-384, as ES384 demands")
     return key
 
@@ -115,10 +120,6 @@ def _find_root(der: bytes, roots: Iterable[x509.Certificate]) -> x509.Certificat
         if root.public_bytes(Encoding.DER) == der:
             return root
     raise UntrustedRoot(fingerprint_of(der))
-
-
-def _numbered(certificates: Sequence[bytes]) -> Iterable[tuple[bytes, int]]:
-    return ((der, position) for position, der in enumerate(certificates))
 
 
 def _check_order(links: Sequence[ChainCertificate]) -> None:
@@ -178,5 +179,6 @@ def _check_path(
         raise UntrustedChain(
             f"the certificates don't lead to their root: {quote(str(problem))}"
         ) from problem
+    # It may look for other paths than the one that was asked about.
     if found != list(reversed(chain)):
         raise UntrustedChain("the certificates are not those that lead to their root")

@@ -21,7 +21,9 @@ import trio.lowlevel
 
 from trionitro.abc import NsmDevice
 from trionitro.nsm._errors import NsmUnavailableError
-from trionitro.nsm._messages import MAX_RESPONSE_SIZE
+from trionitro.nsm._wire import (
+    MAX_RESPONSE_SIZE,
+)
 
 __all__ = ["NSM_PATH", "KernelNsm"]
 

@@ -18,7 +18,9 @@ from trionitro._channel import FramedChannel
 from trionitro._unix import open_unix_stream
 from trionitro.abc import NsmDevice
 from trionitro.nsm._errors import NsmUnavailableError
-from trionitro.nsm._messages import MAX_RESPONSE_SIZE
+from trionitro.nsm._wire import (
+    MAX_RESPONSE_SIZE,
+)
 
 __all__ = ["UnixNsm"]
 

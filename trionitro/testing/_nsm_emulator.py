@@ -12,7 +12,6 @@ from trionitro._exceptions import ProtocolError
 from trionitro.abc import NsmDevice
 from trionitro.nsm import MAX_ATTESTED_SIZE, PCR_COUNT, NsmErrorCode
 from trionitro.nsm._messages import (
-    MAX_REQUEST_SIZE,
     Attest,
     Attested,
     DescribeNsm,
@@ -30,6 +29,9 @@ from trionitro.nsm._messages import (
     Refusal,
     Request,
     Response,
+)
+from trionitro.nsm._wire import (
+    MAX_REQUEST_SIZE,
     decode_request_untrusted,
     encode_response,
 )

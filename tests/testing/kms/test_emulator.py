@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -29,7 +30,12 @@ from tests.testing.kms.worlds import (
 from trionitro._exceptions import ConfigError
 from trionitro.kms import KmsError, explain_denial
 from trionitro.kms._credentials import Credentials
-from trionitro.testing import EnvelopeShape, KmsEmulator, MemoryVsock
+from trionitro.testing import (
+    EnvelopeShape,
+    KmsEmulator,
+    MemoryVsock,
+    cancel_at_every_step,
+)
 
 
 @attrs.frozen
@@ -282,3 +288,64 @@ def test_a_key_that_can_t_be_added(arguments: dict[str, Any], words: str) -> Non
 def test_credentials_are_somebody_s() -> None:
     with pytest.raises(ConfigError, match="'me' is no principal"):
         KmsEmulator(clock=Clock(NOW)).issue_credentials("me")
+
+
+async def test_a_client_that_never_shakes_hands_is_dropped(
+    autojump_clock: MockClock,
+) -> None:
+    parent = MemoryVsock()
+    async with trio.open_nursery() as nursery:
+        listener = await parent.open_listener(443)
+        await nursery.start(make_world().kms.serve_https, [listener])
+        async with await parent.at(16).open_stream(3, 443) as stream:
+            assert await stream.receive_some() == b""
+        nursery.cancel_scope.cancel()
+
+    assert trio.current_time() > 5
+
+
+async def test_too_long_a_request_is_refused_before_it_is_read(world: World) -> None:
+    parent = MemoryVsock()
+
+    async def send(stream: trio.abc.Stream) -> None:
+        with contextlib.suppress(trio.BrokenResourceError):
+            await stream.send_all(
+                b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\n"
+                + bytes(2**21),
+            )
+
+    async with trio.open_nursery() as nursery:
+        listener = await parent.open_listener(80)
+        await nursery.start(world.kms.serve_http, [listener])
+        async with await parent.at(16).open_stream(3, 80) as stream:
+            nursery.start_soon(send, stream)
+            answer = await stream.receive_some()
+            nursery.cancel_scope.cancel()
+
+    assert answer.startswith(b"HTTP/1.1 413")
+
+
+def test_cancelled_anywhere_it_leaves_no_listener_open() -> None:
+    kms = KmsEmulator()
+
+    async def serve_and_ask() -> None:
+        parent = MemoryVsock()
+        listener = await parent.open_listener(443)
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(kms.serve_https, [listener])
+                stream = trio.SSLStream(
+                    await parent.at(16).open_stream(3, 443),
+                    kms.client_tls(),
+                    server_hostname="localhost",
+                    https_compatible=True,
+                )
+                async with stream:
+                    await stream.send_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                    assert (await stream.receive_some()).startswith(b"HTTP/1.1 400")
+                nursery.cancel_scope.cancel()
+        finally:
+            with trio.CancelScope(shield=True), pytest.raises(trio.ClosedResourceError):
+                await listener.accept()
+
+    assert cancel_at_every_step(serve_and_ask) > 5

@@ -48,6 +48,7 @@ async def test_another_image_is_denied_by_the_policy(world: World) -> None:
 
     assert fault.code == "AccessDeniedException"
     assert "no resource-based policy allows the kms:Decrypt action" in fault.message
+    assert any(OTHER.pcr0.hex() in line for line in world.kms.events[-1].why)
 
 
 async def test_debug_mode_is_denied_by_the_policy(world: World) -> None:
@@ -56,10 +57,12 @@ async def test_debug_mode_is_denied_by_the_policy(world: World) -> None:
     fault = await refusal(world, Recipient=recipient(document))
 
     assert fault.code == "AccessDeniedException"
+    assert any("debug mode" in line for line in world.kms.events[-1].why)
 
 
 async def test_without_a_recipient_the_policy_denies_it(world: World) -> None:
     assert (await refusal(world)).code == "AccessDeniedException"
+    assert any("no Recipient" in line for line in world.kms.events[-1].why)
 
 
 async def test_a_stale_document_is_refused(world: World) -> None:

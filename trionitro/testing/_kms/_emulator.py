@@ -179,7 +179,7 @@ class KmsEmulator:
 
     def add_key(
         self,
-        policy: Mapping[str, Any] | None = None,
+        policy: str | Mapping[str, Any] | None = None,
         *,
         aliases: Iterable[str] = (),
         key_id: str | None = None,
@@ -190,7 +190,8 @@ class KmsEmulator:
         """Add a key, and return its ARN.
 
         Args:
-          policy: the key policy; if not given, the account's IAM policies decide.
+          policy: the key policy, also as JSON; if not given, the account's IAM
+              policies decide.
           aliases: ``alias/NAME``, each.
           key_id: its id; a new UUID if not given.
           material: 32 bytes of an AES key, or a private RSA or EC key; a new AES key
@@ -205,8 +206,9 @@ class KmsEmulator:
         if material is None:
             material = secrets.token_bytes(32)
         spec = spec_of(material)
-        document = default_policy(self.partition, self.account)
-        text = json.dumps(document if policy is None else policy, indent=2)
+        if policy is None:
+            policy = default_policy(self.partition, self.account)
+        text = policy if isinstance(policy, str) else json.dumps(policy, indent=2)
         parse_policy(text, source="the key policy")
         try:
             usage = check_usage(spec, usage)

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
+import structlog
 from cryptography import x509
 
 from trionitro._http_server import HttpRequest, HttpResponse
@@ -38,6 +39,8 @@ class Transport(enum.Enum):
     HTTP = "http"
     HTTPS = "https"
 
+
+_log = structlog.get_logger("trionitro.kms")
 
 _CONTENT_TYPE: Final = "application/x-amz-json-1.1"
 
@@ -110,7 +113,8 @@ class KmsService:
             answer, status = await self._answer(request, event, transport), 200
         except KmsFault as fault:
             answer, status = fault.to_json(), fault.status
-            event.code, event.message = fault.code, fault.message
+            event.code, event.message, event.why = fault.code, fault.message, fault.why
+            _log.info("refused", **_told(event))
         self.events.append(event)
         return HttpResponse(
             status=status,
@@ -191,6 +195,13 @@ class KmsService:
 
     def _now(self) -> dt.datetime:
         return self.store.clock().astimezone(dt.UTC)
+
+
+def _told(event: KmsEvent) -> dict[str, object]:
+    """Return what a log tells of a request that was refused."""
+    told = attrs.asdict(event, filter=lambda _, value: bool(value), recurse=False)
+    told.pop("recipient", None)
+    return told
 
 
 def _parse(request: HttpRequest) -> Any:

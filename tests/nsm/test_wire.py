@@ -16,7 +16,6 @@ from tests.vectors import vectors
 from trionitro import ProtocolError
 from trionitro.nsm import NsmErrorCode
 from trionitro.nsm._messages import (
-    _NAMES,
     Attest,
     DescribeNsm,
     DescribePcr,
@@ -29,6 +28,9 @@ from trionitro.nsm._messages import (
     RandomBytes,
     Refusal,
     Request,
+)
+from trionitro.nsm._wire import (
+    _NAMES,
     decode_request_untrusted,
     decode_response_untrusted,
     encode_request,
