@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, Self
 
 import attrs
+
 from trionitro._control import EnclaveControl, EnclaveLogs
 from trionitro.abc import VsockNetwork
 from trionitro.manifest import Plan
