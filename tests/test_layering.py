@@ -20,6 +20,7 @@ LAYERS: Final = (
     ("_endpoints",),
     ("_channel", "_http_server", "_multiplexer", "_relay", "_reset", "_unix"),
     ("vsock",),
+    ("_control",),
     ("proxy",),
     ("nsm",),
     ("attestation",),
@@ -42,6 +43,7 @@ FRIENDS: Final = frozenset({("testing", "vsock")})
 SANS_IO: Final = frozenset(
     {
         "_cbor",
+        "_control._messages",
         "_endpoints",
         "_exceptions",
         "_framing",

@@ -7,6 +7,7 @@
 #   _multiplexer                              moving the bytes of sockets
 #   _channel, _relay                          streams
 #   vsock                                     addresses become streams
+#   _control                                  the halves know of each other
 #   proxy                                     python -m trionitro.proxy
 #   nsm, attestation, kms                     the security device, and what it is for
 #   manifest                                  one file for both halves
