@@ -36,8 +36,9 @@ LAYERS: Final = (
 TALKERS: Final = ("_cli", "__main__", "proxy.__main__")
 
 #: Who may look behind whose public face: a fake checks addresses, and says what is
-#: wrong with them, in the very words of what it stands for.
-FRIENDS: Final = frozenset({("testing", "vsock")})
+#: wrong with them, in the very words of what it stands for; and it speaks the
+#: protocol from the other end.
+FRIENDS: Final = frozenset({("testing", "vsock"), ("testing", "nsm")})
 
 #: Protocols and records: bytes and text in, bytes and text out.
 SANS_IO: Final = frozenset(
@@ -58,6 +59,10 @@ SANS_IO: Final = frozenset(
         "manifest._plan",
         "manifest._planner",
         "manifest._tables",
+        "nsm._errors",
+        "nsm._image",
+        "nsm._messages",
+        "nsm._pcrs",
         "proxy._addresses",
         "proxy._allowlist",
         "proxy._allowlist_file",
