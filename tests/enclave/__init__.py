@@ -1,1 +1,1 @@
-"""Tests of ``trionitro.enclave``."""
+"""Booting, step by step."""
