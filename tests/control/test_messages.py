@@ -5,6 +5,7 @@ from typing import Any
 
 import cbor2
 import pytest
+from attrs import fields_dict
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +28,10 @@ from trionitro._control._messages import (
     decode_message_untrusted,
     encode_message,
 )
+
+#: The keys that messages have, and one that none has.
+KEYS = ["type", "more"]
+KEYS += [key for record in (Hello, State, Exited, Lines) for key in fields_dict(record)]
 
 NUMBERS = st.integers(0, 2**32 - 1)
 TEXTS = st.text(st.characters())  # lone surrogates among them
@@ -65,8 +70,20 @@ ITEMS = st.recursive(
         st.lists(inner)
         | st.dictionaries(
             st.sampled_from(
-                "type version purpose digest phase detail code signal last_words"
-                " dropped lines more".split()
+                [
+                    "type",
+                    "version",
+                    "purpose",
+                    "digest",
+                    "phase",
+                    "detail",
+                    "code",
+                    "signal",
+                    "last_words",
+                    "dropped",
+                    "lines",
+                    "more",
+                ]
             ),
             inner
             | st.sampled_from(["hello", "state", "exited", "lines", "stop", "control"]),
