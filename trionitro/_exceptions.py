@@ -7,7 +7,24 @@ what they can't.
 
 from __future__ import annotations
 
-__all__ = ["CannotStartError", "ConfigError", "NotAllowedError", "ProtocolError"]
+from collections.abc import Iterator
+
+__all__ = [
+    "CannotStartError",
+    "ConfigError",
+    "NotAllowedError",
+    "ProtocolError",
+    "leaves_of",
+]
+
+
+def leaves_of(exc: BaseException) -> Iterator[BaseException]:
+    """Yield what was raised, without the groups that nurseries wrap it in."""
+    if isinstance(exc, BaseExceptionGroup):
+        for inner in exc.exceptions:
+            yield from leaves_of(inner)
+    else:
+        yield exc
 
 
 class ProtocolError(Exception):

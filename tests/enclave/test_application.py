@@ -67,8 +67,8 @@ async def test_what_it_writes_is_taken_and_its_exit_code_returned(heard: Heard) 
     assert heard.streams == {"stdout": b"out\n", "stderr": b"err\n"}
 
 
-async def test_a_signal_s_exit_code_is_that_of_a_shell(heard: Heard) -> None:
-    assert await shell(heard, "kill -SEGV $$").run() == 139
+async def test_a_signal_s_exit_code_is_its_number_negated(heard: Heard) -> None:
+    assert await shell(heard, "kill -SEGV $$").run() == -11
 
 
 async def test_it_has_its_own_surroundings(heard: Heard, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ async def test_who_doesn_t_stop_is_killed(heard: Heard) -> None:
             app.stop()
 
         nursery.start_soon(stop)
-        assert await app.run() == 137
+        assert await app.run() == -9
 
 
 async def test_who_is_impatient_needs_not_wait(heard: Heard) -> None:
@@ -164,7 +164,7 @@ async def test_who_is_impatient_needs_not_wait(heard: Heard) -> None:
             app.kill()
 
         nursery.start_soon(stop)
-        assert await app.run() == 137
+        assert await app.run() == -9
 
 
 async def test_nothing_that_it_started_is_left(heard: Heard) -> None:

@@ -55,7 +55,7 @@ async def test_a_session_is_ended_politely() -> None:
 
     await relatives.terminate()
 
-    assert await children.wait(process) == 143
+    assert await children.wait(process) == -15
     assert await relatives.find() == []
 
 
@@ -71,7 +71,7 @@ async def test_who_doesn_t_listen_is_killed() -> None:
     assert scope.cancelled_caught
     await relatives.kill()
 
-    assert await children.wait(process) == 137
+    assert await children.wait(process) == -9
     assert await relatives.find() == []
 
 

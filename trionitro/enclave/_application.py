@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -25,8 +26,8 @@ __all__ = ["Application", "Output"]
 
 _log = structlog.get_logger("trionitro.enclave")
 
-#: What takes the bytes that the application writes, with "stdout" or "stderr". It
-#: must not wait: the application would.
+#: What takes the bytes that the application writes, with "stdout" or "stderr"; no bytes
+#: are the end, until it is started again. It must not wait: the application would.
 Output = Callable[[str, bytes], None]
 
 #: Seconds for killed processes to be gone, and for the last of what they wrote. It
@@ -34,7 +35,8 @@ Output = Callable[[str, bytes], None]
 #: server that has gone away, or somebody who got away has their standard output.
 _PATIENCE: Final = 5.0
 
-_KILLED: Final = 128 + 9
+#: How a process ends that is killed, as :class:`subprocess.Popen` tells it.
+_KILLED: Final = -signal.SIGKILL
 
 _REMEDIES: Final = {
     errno.ENOENT: "correct [enclave] command, or add the program to the image",
@@ -83,7 +85,7 @@ class Application:
         Whatever it leaves running when its first process ends is ended too.
 
         Returns:
-          Its exit code; for one that a signal ended that signal's number and 128.
+          Its exit code; for one that a signal ended that signal's number, negated.
 
         Raises:
           CannotStartError: if it can't be started.
@@ -144,6 +146,7 @@ class Application:
         async with stream:
             async for data in stream:
                 self.output(name, bytes(data))
+        self.output(name, b"")
 
     async def _wait_until_ended_or_stopped(self, process: trio.Process) -> None:
         async with trio.open_nursery() as nursery:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import attrs
 import structlog
@@ -21,6 +22,12 @@ import trio
 __all__ = ["Children"]
 
 _log = structlog.get_logger("trionitro.enclave")
+
+#: Bytes that are kept of what a program says.
+_MOST_SAID: Final = 4096
+
+#: Seconds for a killed process to be gone.
+_PATIENCE: Final = 5.0
 
 
 def _is_first_process() -> bool:
@@ -60,10 +67,44 @@ class Children:
             self._own.add(process.pid)
         return process
 
+    async def run(self, command: Sequence[str]) -> tuple[int, str]:
+        """Run ``command`` to its end, without any input.
+
+        Returns:
+          Its exit code, and the end of what it said on standard error.
+
+        Raises:
+          OSError: if it can't be started.
+
+        Cancellation:
+          It is killed.
+
+        """
+        process = await self.start(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stderr is not None
+        said = bytearray()
+        try:
+            async with process.stderr:
+                async for data in process.stderr:
+                    said += data
+                    del said[:-_MOST_SAID]
+            return await self.wait(process), said.decode(errors="replace")
+        finally:
+            # Shielded, because it must be waited for; what is killed ends at once,
+            # unless it waits for hardware.
+            with trio.move_on_after(_PATIENCE, shield=True):
+                process.kill()
+                await self.wait(process)
+
     async def wait(self, process: trio.Process) -> int:
         """Wait for a process that :meth:`start` returned, and return its exit code.
 
-        One that a signal ended has that signal's number and 128, as in a shell.
+        For one that a signal ended it is that signal's number, negated.
 
         """
         code = await process.wait()
@@ -71,7 +112,7 @@ class Children:
         if self.inherits and not self._starting.locked():
             # What it hid from the last look, being a zombie itself.
             self._reap_inherited()
-        return code if code >= 0 else 128 - code
+        return code
 
     async def inherited(self, candidates: dict[int, int]) -> list[int]:
         """Tell which of some processes we have inherited.

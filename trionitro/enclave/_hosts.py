@@ -90,7 +90,11 @@ async def hosts_block(
         if undo is not None:
             # Shielded, because a cancelled boot is to leave nothing either.
             with trio.move_on_after(_PATIENCE, shield=True):
-                await trio.to_thread.run_sync(undo, abandon_on_cancel=True)
+                try:
+                    await trio.to_thread.run_sync(undo, abandon_on_cancel=True)
+                except OSError as exc:
+                    problem = exc.strerror
+                    _log.warning("hosts not restored", path=str(path), problem=problem)
 
 
 def _install(path: Path, lines: Sequence[str]) -> Callable[[], None] | None:
@@ -103,14 +107,11 @@ def _install(path: Path, lines: Sequence[str]) -> Callable[[], None] | None:
 
 
 def _uninstall(path: Path, *, was_there: bool) -> None:
-    try:
-        text = without_block(_read(path) or "")
-        if text or was_there:
-            _write(path, text)
-        else:
-            path.unlink()
-    except OSError as exc:
-        _log.warning("hosts file not restored", path=str(path), problem=exc.strerror)
+    text = without_block(_read(path) or "")
+    if text or was_there:
+        _write(path, text)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _says(text: str, lines: Sequence[str]) -> bool:
@@ -161,7 +162,7 @@ def _write(path: Path, text: str) -> None:
 def _replace(target: Path, data: bytes) -> None:
     fd, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
-        with open(fd, "wb") as file:
+        with os.fdopen(fd, "wb") as file:
             file.write(data)
             _copy_owner(target, fd)
         Path(name).replace(target)
