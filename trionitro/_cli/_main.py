@@ -11,6 +11,7 @@ from trionitro._cli._allowlist import allowlist
 from trionitro._cli._demo import demo, demo_outside
 from trionitro._cli._drop_in import vscproxy, vsock_proxy
 from trionitro._cli._enclave import enclave
+from trionitro._cli._plan import plan
 from trionitro._cli._proxy import proxy
 from trionitro._cli._run import run_command
 
@@ -23,7 +24,16 @@ def _trionitro() -> None:
     """Write an AWS Nitro Enclave as one Trio program."""
 
 
-for _command in (proxy, demo, demo_outside, enclave, allowlist, vsock_proxy, vscproxy):
+for _command in (
+    proxy,
+    plan,
+    enclave,
+    demo,
+    demo_outside,
+    allowlist,
+    vsock_proxy,
+    vscproxy,
+):
     _trionitro.add_command(_command)
 
 

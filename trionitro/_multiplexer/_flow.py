@@ -1,10 +1,11 @@
-"""What a lane knows of one connection: two directions and how it ended."""
+"""What a lane knows of connections: their directions, and who waits for them."""
 
 from __future__ import annotations
 
 import math
 import select
 import socket
+from collections.abc import Callable
 from typing import Self
 
 import attrs
@@ -13,7 +14,7 @@ import trio
 from trionitro._multiplexer._pipes import Pipe
 from trionitro._transfer import Ending, Progress
 
-__all__ = ["Direction", "Flow"]
+__all__ = ["Direction", "Flow", "Group"]
 
 
 @attrs.define(eq=False)
@@ -74,8 +75,8 @@ class Flow:
       counts: bytes passed on in each direction.
       moved_at: when a byte last arrived or was passed on, by Trio's clock.
       ending: how it ended, or None while it goes on.
-      in_bulk_lane: whether it was moved there, and has not come home yet.
-      given_up: whether nobody waits for it any more.
+      group: those it belongs to.
+      on_end: called with ``ending`` when no mover has it any more.
 
     """
 
@@ -83,8 +84,8 @@ class Flow:
     counts: list[int]
     moved_at: float = -math.inf
     ending: Ending | None = None
-    in_bulk_lane: bool = False
-    given_up: bool = False
+    group: Group = attrs.field(init=False)
+    on_end: Callable[[Ending | None], object] = lambda ending: None
     directions: tuple[Direction, Direction] = attrs.field(init=False)
 
     @classmethod
@@ -113,6 +114,28 @@ class Flow:
         rightwards.opposite, leftwards.opposite = leftwards, rightwards
         flow.directions = (rightwards, leftwards)
         return flow
+
+
+@attrs.define(eq=False)
+class Group:
+    """The flows that one task waits for.
+
+    Attributes:
+      flows: those that have not ended.
+      bulky: those of them that are in the bulk lane, or on their way home from it.
+      is_open: whether there may be more.
+      has_thread: whether its task runs the bulk lane's thread.
+
+    """
+
+    flows: set[Flow] = attrs.field(factory=set)
+    bulky: set[Flow] = attrs.field(factory=set)
+    is_open: bool = True
+    has_thread: bool = False
+
+    def is_done(self) -> bool:
+        """Whether there is nothing to wait for any more."""
+        return not self.is_open and not self.flows
 
 
 def _splices_from(source: trio.socket.SocketType) -> bool:

@@ -271,6 +271,8 @@ class Mover:
                 passed = self._splice(direction)
             if passed < _SMALL_MESSAGE or direction.is_blocked():
                 break
+            if direction.flow.ending is not None:
+                break  # its descriptors may be somebody else's already
             direction.slack = _BULK_SLACK
             if time.perf_counter() > pause_at:
                 break

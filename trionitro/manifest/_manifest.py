@@ -52,7 +52,7 @@ from trionitro._structuring import (
 )
 from trionitro.manifest._tables import Enclave, Ingress, Manifest, Sandbox, Volume
 
-__all__ = ["parse_manifest", "read_manifest"]
+__all__ = ["parse_manifest", "read_manifest", "read_manifest_text"]
 
 _REMEDY: Final = "write an [enclave] table with name, cid and command"
 
@@ -64,7 +64,17 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
       ConfigError: if it can't be read, or says anything that makes no sense.
 
     """
-    return parse_manifest(read_text(path, remedy=_REMEDY), source=os.fspath(path))
+    return parse_manifest(read_manifest_text(path), source=os.fspath(path))
+
+
+def read_manifest_text(path: str | os.PathLike[str]) -> str:
+    """Read the text of a file.
+
+    Raises:
+      ConfigError: if it can't be read.
+
+    """
+    return read_text(path, remedy=_REMEDY)
 
 
 def parse_manifest(text: str, *, source: str) -> Manifest:

@@ -29,7 +29,7 @@ from trionitro._exceptions import ConfigError
 from trionitro.manifest._destinations import destinations_of
 from trionitro.manifest._digest import digest_of
 from trionitro.manifest._links import HostsLine, Link, PlannedVolume
-from trionitro.manifest._manifest import read_manifest
+from trionitro.manifest._manifest import parse_manifest, read_manifest_text
 from trionitro.manifest._planner import (
     allowlist_of,
     check_links,
@@ -42,7 +42,7 @@ from trionitro.manifest._planner import (
 from trionitro.manifest._tables import Manifest
 from trionitro.proxy import Allowlist, Route
 
-__all__ = ["Plan", "make_plan", "read_plan"]
+__all__ = ["Plan", "make_plan", "parse_plan", "read_plan"]
 
 
 @attrs.frozen(kw_only=True)
@@ -106,11 +106,25 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
           entries want the same thing.
 
     """
-    manifest = read_manifest(path)
+    return parse_plan(read_manifest_text(path), source=os.fspath(path))
+
+
+def parse_plan(text: str, *, source: str) -> Plan:
+    """Read the text of a manifest, and plan it.
+
+    Args:
+      text: TOML.
+      source: the file's path, for errors and for what is relative to it.
+
+    Raises:
+      ConfigError: as :func:`read_plan` does.
+
+    """
+    manifest = parse_manifest(text, source=source)
     try:
         return make_plan(manifest)
     except ConfigError as problem:
-        raise ConfigError(f"{os.fspath(path)}: {problem}") from None
+        raise ConfigError(f"{source}: {problem}") from None
 
 
 def make_plan(manifest: Manifest) -> Plan:
@@ -125,7 +139,9 @@ def make_plan(manifest: Manifest) -> Plan:
     links = links_of(manifest, destinations)
     check_links(manifest, links)
     ports, credentials = service_ports(manifest), manifest.credentials
-    url = None if credentials is None else f"http://127.0.0.1:{credentials.port}/"
+    url = None
+    if credentials is not None:
+        url = f"http://127.0.0.1:{credentials.port}/credentials"
     return Plan(
         manifest=manifest,
         digest=digest_of(manifest),

@@ -250,7 +250,7 @@ class Kubernetes:
 
     Attributes:
       image: the container image that holds ``trionitro``, ``nitro-cli``, the enclave's
-          image file and this manifest; None for the enclave's name and ``-parent``.
+          image file and this manifest; None for ``enclave-NAME-parent:latest``.
       replicas: how many enclaves, each on a node of its own.
 
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 import attrs
@@ -15,8 +15,9 @@ __all__ = ["Handler", "Places", "accept_connections"]
 
 _log = structlog.get_logger("trionitro.proxy")
 
-#: What is done with a connection: it closes it, and gives its place back.
-Handler = Callable[[Any, "Places"], Awaitable[object]]
+#: What is done with a connection, at once or in a nursery: it is closed in the end,
+#: and its place given back.
+Handler = Callable[[Any, "Places", trio.Nursery], object]
 
 #: What accept(2) says when the system has nothing left for one more connection.
 _NO_ROOM: Final = frozenset(
@@ -62,7 +63,7 @@ async def accept_connections(
     places: Places,
     nursery: trio.Nursery,
 ) -> NoReturn:
-    """Run ``handler`` in ``nursery`` for each connection that there is a place for.
+    """Give ``handler`` each connection that there is a place for, and ``nursery``.
 
     Without a place none is accepted: it waits in the kernel's backlog, where
     back-pressure belongs. (Listeners that share their places may overshoot by one
@@ -92,4 +93,4 @@ async def accept_connections(
             await trio.sleep(_RETRY_DELAY)
             continue
         places.take()
-        nursery.start_soon(handler, stream, places)
+        handler(stream, places, nursery)

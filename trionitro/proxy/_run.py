@@ -10,12 +10,12 @@ import structlog
 import trio
 
 from trionitro._exceptions import CannotStartError, ConfigError
+from trionitro._systemd import notify
 from trionitro.abc import VsockNetwork
 from trionitro.proxy._allowlist import NO_ALLOWLIST, Allowlist, TargetPolicy
 from trionitro.proxy._connection import Surroundings
 from trionitro.proxy._route import ProxyConfig
 from trionitro.proxy._server import Proxy
-from trionitro.proxy._systemd import notify
 
 __all__ = ["run_proxy"]
 

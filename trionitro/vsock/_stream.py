@@ -17,10 +17,16 @@ __all__ = ["SocketVsockListener", "SocketVsockStream"]
 @final
 @attrs.define(eq=False)
 class SocketVsockStream(VsockStream):
-    """A vsock connection that is a socket."""
+    """A vsock connection that is a socket.
 
-    _stream: trio.SocketStream
+    Attributes:
+      socket: the socket itself, for what a stream can't do.
+
+    """
+
+    socket: trio.socket.SocketType
     _peer: VsockAddress
+    _made: trio.SocketStream | None = attrs.field(init=False, default=None)
 
     @property
     def peer(self) -> VsockAddress:
@@ -28,9 +34,12 @@ class SocketVsockStream(VsockStream):
         return self._peer
 
     @property
-    def socket(self) -> trio.socket.SocketType:
-        """The socket itself, for what a stream can't do."""
-        return self._stream.socket
+    def _stream(self) -> trio.SocketStream:
+        # A relay moves the bytes of many sockets and never needs their streams, which
+        # take a few system calls to make: hence only when somebody does.
+        if self._made is None:
+            self._made = trio.SocketStream(self.socket)
+        return self._made
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send ``data``, as :meth:`trio.abc.SendStream.send_all` says."""
@@ -54,7 +63,8 @@ class SocketVsockStream(VsockStream):
 
     async def aclose(self) -> None:
         """Close the socket."""
-        await self._stream.aclose()
+        self.socket.close()
+        await trio.lowlevel.checkpoint()
 
 
 @final
@@ -64,7 +74,7 @@ class SocketVsockListener(VsockListener):
 
     _port: int
     _listener: trio.abc.Listener[trio.SocketStream]
-    _peer_of: Callable[[trio.SocketStream], VsockAddress]
+    _peer_of: Callable[[trio.socket.SocketType], VsockAddress]
 
     @property
     def port(self) -> int:
@@ -74,7 +84,7 @@ class SocketVsockListener(VsockListener):
     async def accept(self) -> SocketVsockStream:
         """Accept a connection, as :meth:`trio.SocketListener.accept` does."""
         stream = await self._listener.accept()
-        return SocketVsockStream(stream, self._peer_of(stream))
+        return SocketVsockStream(stream.socket, self._peer_of(stream.socket))
 
     async def aclose(self) -> None:
         """Stop listening; connections that were accepted live on."""

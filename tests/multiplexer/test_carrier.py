@@ -18,7 +18,7 @@ from tests.multiplexer.runs import carrying, on_each, swallow, use
 from tests.multiplexer.wires import open_descriptors
 from tests.relay_world import TCP, UNIX, Kind, break_off, clog
 from trionitro import Ending, Progress
-from trionitro._multiplexer import _carry, carry
+from trionitro._multiplexer import _carrier, carry
 from trionitro._multiplexer._lanes import Lanes
 from trionitro.testing import cancel_at_every_step
 
@@ -149,7 +149,7 @@ async def test_other_tasks_have_their_turns_beside_a_flood(
     async with trio.open_nursery() as nursery:
         with flooded(client, server), near, far:
             nursery.start_soon(carry, near, far, progress)
-            while progress.left_to_right < 2**26:
+            while progress.left_to_right < 2**24:
                 await trio.lowlevel.checkpoint()
                 turns += 1
             nursery.cancel_scope.cancel()
@@ -236,4 +236,4 @@ async def test_a_second_lane_is_used_where_there_is_a_processor_for_it(
     async with carrying(UNIX) as (one,):
         await one.ask()
 
-        assert (_carry._lanes.get().bulk is not None) is bulk_lane
+        assert (_carrier._lanes.get().bulk is not None) is bulk_lane
