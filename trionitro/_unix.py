@@ -98,15 +98,18 @@ def connect_unix_nowait(
     """
     sock.setblocking(False)
     try:
-        with _naming(f"can't connect to {os.fspath(path)}", _TO_CONNECT):
-            _check_path(path)
-            _connect_nowait(sock, os.fspath(path))
+        _check_path(path)
+        _connect_nowait(sock, os.fspath(path))
         return trio.socket.from_stdlib_socket(sock)
     except BlockingIOError:
         sock.close()
         raise trio.WouldBlock from None
-    except BaseException:
+    except BaseException as exc:
         sock.close()
+        if isinstance(exc, OSError):
+            raise _named(
+                exc, f"can't connect to {os.fspath(path)}", _TO_CONNECT
+            ) from exc
         raise
 
 
@@ -216,7 +219,8 @@ async def _connect(sock: socket.socket, path: str) -> None:
     with contextlib.suppress(BlockingIOError):
         _connect_nowait(sock, path)
         return
-    async with _queue_for(path):
+    # It is there for as long as somebody holds it or waits for it.
+    async with _queues_of_this_run().setdefault(path, trio.Lock()):
         for pause in _pauses():
             try:
                 sock.connect(path)
@@ -228,18 +232,19 @@ async def _connect(sock: socket.socket, path: str) -> None:
 
 def _connect_nowait(sock: socket.socket, path: str) -> None:
     """Connect, unless others wait for that already, or it takes waiting."""
-    if _queue_for(path).locked():
+    if path in _queues_of_this_run():
         raise BlockingIOError
     sock.connect(path)
 
 
-def _queue_for(path: str) -> trio.Lock:
-    """Return where those wait who find the backlog of ``path`` full."""
+def _queues_of_this_run() -> WeakValueDictionary[str, trio.Lock]:
+    """Return where those wait who have found the backlog of a path full."""
     try:
-        queues = _queues.get()
+        return _queues.get()
     except LookupError:
-        _queues.set(queues := WeakValueDictionary())
-    return queues.setdefault(path, trio.Lock())
+        queues: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
+        _queues.set(queues)
+        return queues
 
 
 def _pauses() -> Iterator[float]:
@@ -351,5 +356,9 @@ def _naming(what: str, remedies: Mapping[int, str]) -> Iterator[None]:
     except BlockingIOError:
         raise  # never leaves this module
     except OSError as error:
-        remedy = remedies.get(error.errno or 0, "")
-        raise OSError(error.errno, f"{what}: {error.strerror}{remedy}") from error
+        raise _named(error, what, remedies) from error
+
+
+def _named(error: OSError, what: str, remedies: Mapping[int, str]) -> OSError:
+    remedy = remedies.get(error.errno or 0, "")
+    return OSError(error.errno, f"{what}: {error.strerror}{remedy}")

@@ -82,8 +82,9 @@ class Carrier:
         flow = Flow.between(left, right, progress)
         flow.moved_at = trio.current_time()
         flow.on_end = on_end
-        due = flow.moved_at + self.idle_timeout
-        self._sweep.deadline = min(self._sweep.deadline, due)
+        if self.idle_timeout != math.inf:
+            due = flow.moved_at + self.idle_timeout
+            self._sweep.deadline = min(self._sweep.deadline, due)
         self._lanes.add(flow, self._group)
 
     def close(self) -> None:

@@ -16,8 +16,6 @@ import errno
 import os
 import re
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final, final
@@ -64,16 +62,20 @@ class LocalVsock(VsockNetwork):
         """Connect, as :meth:`.VsockNetwork.open_stream` says."""
         check_address(cid, port)
         peer = VsockAddress(cid, port)
-        with self._naming_absence(peer):
+        try:
             sock = await connect_unix(_named_socket(self.cid), self._path(cid, port))
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise self._nobody_at(peer) from None
         return SocketVsockStream(sock, peer)
 
     def open_stream_nowait(self, cid: int, port: int) -> SocketVsockStream:
         """Connect, as :meth:`.VsockNetwork.open_stream_nowait` says."""
         check_address(cid, port)
         peer = VsockAddress(cid, port)
-        with self._naming_absence(peer):
+        try:
             sock = connect_unix_nowait(_named_socket(self.cid), self._path(cid, port))
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise self._nobody_at(peer) from None
         return SocketVsockStream(sock, peer)
 
     async def open_listener(
@@ -96,16 +98,12 @@ class LocalVsock(VsockNetwork):
     def _path(self, cid: int, port: int) -> str:
         return f"{self.directory}/{cid}/{port}.sock"
 
-    @contextmanager
-    def _naming_absence(self, peer: VsockAddress) -> Iterator[None]:
-        try:
-            yield
-        except (FileNotFoundError, ConnectionRefusedError):
-            raise ConnectionRefusedError(
-                errno.ECONNREFUSED,
-                f"nobody listens on {peer} in the directory {self.directory}; is the"
-                " other side started, with that CID and the same directory?",
-            ) from None
+    def _nobody_at(self, peer: VsockAddress) -> OSError:
+        return ConnectionRefusedError(
+            errno.ECONNREFUSED,
+            f"nobody listens on {peer} in the directory {self.directory}; is the"
+            " other side started, with that CID and the same directory?",
+        )
 
 
 def peer_untrusted(name: str | bytes) -> VsockAddress:

@@ -9,6 +9,7 @@ import attrs
 import trio
 import trio.abc
 
+from trionitro._unix import UnixListener
 from trionitro.abc import VsockAddress, VsockListener, VsockStream
 
 __all__ = ["SocketVsockListener", "SocketVsockStream"]
@@ -73,7 +74,7 @@ class SocketVsockListener(VsockListener):
     """Listens on a socket, whose connections ``peer_of`` can tell apart."""
 
     _port: int
-    _listener: trio.abc.Listener[trio.SocketStream]
+    _listener: trio.SocketListener | UnixListener
     _peer_of: Callable[[trio.socket.SocketType], VsockAddress]
 
     @property
@@ -81,10 +82,18 @@ class SocketVsockListener(VsockListener):
         """The port that is listened on."""
         return self._port
 
+    @property
+    def socket(self) -> trio.socket.SocketType:
+        """The listening socket."""
+        return self._listener.socket
+
     async def accept(self) -> SocketVsockStream:
         """Accept a connection, as :meth:`trio.SocketListener.accept` does."""
-        stream = await self._listener.accept()
-        return SocketVsockStream(stream.socket, self._peer_of(stream.socket))
+        return self.stream_of((await self._listener.accept()).socket)
+
+    def stream_of(self, sock: trio.socket.SocketType) -> SocketVsockStream:
+        """Make a stream of a socket that was accepted."""
+        return SocketVsockStream(sock, self._peer_of(sock))
 
     async def aclose(self) -> None:
         """Stop listening; connections that were accepted live on."""
