@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ import attrs
 import pytest
 import trio
 
+from tests.enclave.processes import processes_of
 from trionitro import CannotStartError
+from trionitro.enclave import _relatives
 from trionitro.enclave._application import Application
 from trionitro.enclave._children import Children
+from trionitro.enclave._relatives import Entry
 from trionitro.manifest import Enclave
 from trionitro.testing import cancel_at_every_step
 
@@ -41,18 +45,6 @@ def application(heard: Heard, *command: str, **settings: Any) -> Application:
 
 def shell(heard: Heard, script: str, **settings: Any) -> Application:
     return application(heard, "sh", "-c", script, **settings)
-
-
-def processes_of(marker: str) -> list[int]:
-    """Find living processes by a word of their command line."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if marker.encode() in path.read_bytes():
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
-    return found
 
 
 @pytest.fixture(name="heard")
@@ -123,7 +115,9 @@ async def test_a_directory_that_isn_t_there_is_named(heard: Heard) -> None:
 
 
 async def test_it_is_stopped_with_sigterm(heard: Heard) -> None:
-    app = shell(heard, "trap 'echo bye; exit 3' TERM; echo ready; sleep 1000 & wait")
+    app = shell(
+        heard, "trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.01; done"
+    )
 
     async with trio.open_nursery() as nursery:
 
@@ -220,14 +214,34 @@ async def test_a_program_that_got_away_doesn_t_hold_the_end_up(
     os.kill(runaway, 9)
 
 
-def test_cancelled_anywhere_it_leaves_no_process() -> None:
-    marker = f"swept-{os.getpid()}"
+@attrs.define(eq=False)
+class RememberingChildren(Children):
+    """Remembers the numbers of what it has started."""
 
+    pids: list[int] = attrs.field(factory=list)
+
+    async def start(self, command: Sequence[str], **options: Any) -> trio.Process:
+        """Start, and remember."""
+        process = await super().start(command, **options)
+        self.pids.append(process.pid)
+        return process
+
+    def living(self) -> list[Entry]:
+        """Look for those only: all of /proc takes long where many others run."""
+        found = [_relatives._read(pid) for pid in self.pids]
+        return [entry for entry in found if entry is not None]
+
+
+def test_cancelled_anywhere_it_leaves_no_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def scenario() -> None:
-        app = shell(Heard(), f"sleep 0.001; : {marker}")
+        children = RememberingChildren()
+        monkeypatch.setattr(_relatives, "_all_processes", children.living)
+        app = attrs.evolve(shell(Heard(), "exec sleep 0.001"), children=children)
         try:
             await app.run()
         finally:
-            assert processes_of(marker) == []
+            assert children.living() == []
 
     assert cancel_at_every_step(scenario) > 10

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -82,7 +83,8 @@ async def test_a_number_that_another_process_has_by_now_hits_nobody() -> None:
     (entry,) = await relatives.find()
 
     earlier = attrs.evolve(entry, began=entry.began - 1)
-    await _relatives._signal_one(earlier, signal.SIGKILL)
+    with contextlib.ExitStack() as held:
+        assert _relatives._send(earlier, signal.SIGKILL, held) is None
 
     assert process.returncode is None
     await relatives.kill()

@@ -12,7 +12,7 @@ from trionitro._cli._options import FILE, log_options, network_for, vsock_option
 from trionitro._cli._run import run_async
 from trionitro._exceptions import ConfigError
 from trionitro.abc import NsmDevice
-from trionitro.enclave import HOSTS_FILE, Boot, Console, Machine, ParentLink
+from trionitro.enclave import HOSTS_FILE, Boot, Console, Machine, ParentLink, run_boot
 from trionitro.manifest import Plan, read_plan
 from trionitro.nsm import nsm_device_from
 
@@ -77,7 +77,7 @@ def enclave(
         sends_heartbeat=heartbeat,
         console=Console() if console else None,
     )
-    return run_async(boot.run)
+    return run_async(run_boot, boot)
 
 
 def _plan_of(manifest: str) -> Plan:

@@ -19,3 +19,4 @@ from trionitro.enclave._loopback import NetlinkLoopback as NetlinkLoopback
 from trionitro.enclave._machine import Machine as Machine
 from trionitro.enclave._machine import NoEntropyPool as NoEntropyPool
 from trionitro.enclave._parent_link import ParentLink as ParentLink
+from trionitro.enclave._run import run_boot as run_boot

@@ -82,8 +82,7 @@ class Boot:
     async def run(self) -> int:
         """Boot, run the application, undo everything, and tell the parent the end.
 
-        SIGTERM and SIGINT, or the parent, stop the application, and with it the boot;
-        a second one kills it at once.
+        The parent can have the application stopped, as :meth:`stop` does.
 
         Returns:
           The application's exit code, as a shell has it: for one that a signal ended
@@ -97,29 +96,48 @@ class Boot:
           told how it ended.
 
         """
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async with trio.open_nursery() as services:
-                services.start_soon(self._obey, signals)
-                services.start_soon(self._obey_parent)
-                services.start_soon(self.parent.serve)
-                if self.console is not None:
-                    services.start_soon(self.console.serve)
-                if self.machine.children.inherits:
-                    await services.start(self.machine.children.serve_reaping)
-                try:
-                    with self._climb:
-                        await self._up_and_down()
-                except Exception as exc:
-                    reasons = reasons_of(exc)
-                    self.parent.tell(Phase.FAILED, reasons)
-                    await self.parent.say_goodbye(Exited(last_words=reasons))
-                    raise
-                if self.console is not None:
-                    await self.console.finish()
-                exited = self._how_it_ended()
-                await self.parent.say_goodbye(exited)
-                services.cancel_scope.cancel()
+        async with trio.open_nursery() as services:
+            services.start_soon(self._obey_parent)
+            services.start_soon(self.parent.serve)
+            if self.console is not None:
+                services.start_soon(self.console.serve)
+            if self.machine.children.inherits:
+                await services.start(self.machine.children.serve_reaping)
+            try:
+                with self._climb:
+                    await self._up_and_down()
+            except Exception as exc:
+                reasons = reasons_of(exc)
+                self.parent.tell(Phase.FAILED, reasons)
+                await self.parent.say_goodbye(Exited(last_words=reasons))
+                raise
+            if self.console is not None:
+                await self.console.finish()
+            exited = self._how_it_ended()
+            await self.parent.say_goodbye(exited)
+            services.cancel_scope.cancel()
         return _code_of(exited)
+
+    def stop(self, whose_wish: str) -> None:
+        """Stop the application, and with it the boot; the second time kill it at once.
+
+        A boot that isn't so far ends where it is.
+
+        Args:
+          whose_wish: for the log, and for the parent.
+
+        """
+        if self._stopped:
+            _log.warning("stopping at once", by=whose_wish)
+            self._application.kill()
+            return
+        _log.info("stopping", by=whose_wish)
+        self._stopped = True
+        self.parent.tell(Phase.STOPPING, f"{whose_wish} wants it")
+        if self._application.started.is_set():
+            self._application.stop()
+        else:
+            self._climb.cancel()
 
     async def _up_and_down(self) -> None:
         steps = Steps(self.parent)
@@ -232,26 +250,9 @@ class Boot:
             return Exited(signal=-self._code, last_words=words)
         return Exited(code=self._code, last_words=words)
 
-    async def _obey(self, signals: AsyncIterator[int]) -> None:
-        async for signum in signals:
-            self._stop(signal.Signals(signum).name)
-
     async def _obey_parent(self) -> None:
         await self.parent.stop_wanted.wait()
-        self._stop("the parent")
-
-    def _stop(self, whose_wish: str) -> None:
-        if self._stopped:
-            _log.warning("stopping at once", by=whose_wish)
-            self._application.kill()
-            return
-        _log.info("stopping", by=whose_wish)
-        self._stopped = True
-        self.parent.tell(Phase.STOPPING, f"{whose_wish} wants it")
-        if self._application.started.is_set():
-            self._application.stop()
-        else:
-            self._climb.cancel()
+        self.stop("the parent")
 
 
 def _code_of(exited: Exited) -> int:

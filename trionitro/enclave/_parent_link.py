@@ -27,8 +27,9 @@ __all__ = ["ParentLink"]
 
 _log = structlog.get_logger("trionitro.enclave")
 
-#: Seconds in which a boot that has failed waits for a parent to tell it to.
-_PATIENCE: Final = 5.0
+#: Seconds in which a boot that has failed looks for a parent to tell it to. One that
+#: is there answers at once.
+_PATIENCE: Final = 1.0
 
 
 @attrs.define(eq=False)

@@ -12,8 +12,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import attrs
@@ -26,7 +24,7 @@ __all__ = ["Entry", "Relatives", "parse_stat"]
 
 _log = structlog.get_logger("trionitro.enclave")
 
-_PROC: Final = Path("/proc")
+_PROC: Final = "/proc"
 
 
 @attrs.frozen
@@ -89,43 +87,51 @@ class Relatives:
         if found:
             pids = [entry.pid for entry in found]
             _log.info("ending processes", signal=signum.name, processes=pids)
-        async with trio.open_nursery() as nursery:
-            for entry in found:
-                nursery.start_soon(_signal_one, entry, signum)
+        with contextlib.ExitStack() as held:
+            reached = [fd for entry in found if (fd := _send(entry, signum, held))]
+            async with trio.open_nursery() as nursery:
+                for fd in reached:
+                    nursery.start_soon(trio.lowlevel.wait_readable, fd)
         return bool(found)
 
     async def find(self) -> list[Entry]:
-        """Look for them in /proc."""
+        """Look for them in /proc; the oldest is the first.
+
+        So what leads a session is killed before it sees what becomes of the others.
+
+        """
         entries = await trio.to_thread.run_sync(_all_processes)
         parents = {entry.pid: entry.parent for entry in entries}
         ours = await self.children.inherited(parents)
-        return [e for e in entries if e.session == self.session or e.pid in ours]
+        found = [e for e in entries if e.session == self.session or e.pid in ours]
+        return sorted(found, key=lambda entry: (entry.began, entry.pid))
 
 
-async def _signal_one(entry: Entry, signum: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError), _pidfd(entry.pid) as fd:
+def _send(
+    entry: Entry, signum: signal.Signals, held: contextlib.ExitStack
+) -> int | None:
+    """Send a signal to a process, and return the pidfd that tells when it is dead."""
+    try:
+        fd = os.pidfd_open(entry.pid)
+        held.callback(os.close, fd)
         now = _read(entry.pid)  # now that the number is held, whose is it?
         if now is not None and now.began == entry.began:
             signal.pidfd_send_signal(fd, signum)
-            await trio.lowlevel.wait_readable(fd)
+            return fd
+    except ProcessLookupError:
+        pass
+    return None
 
 
 def _all_processes() -> list[Entry]:
-    entries = [_read(int(path.name)) for path in _PROC.glob("[0-9]*")]
+    with os.scandir(_PROC) as names:
+        entries = [_read(int(name.name)) for name in names if name.name.isdecimal()]
     return [entry for entry in entries if entry is not None]
 
 
 def _read(pid: int) -> Entry | None:
     try:
-        return parse_stat((_PROC / str(pid) / "stat").read_bytes())
+        with open(f"{_PROC}/{pid}/stat", "rb") as file:  # noqa: PTH123  there are many
+            return parse_stat(file.read())
     except (FileNotFoundError, ProcessLookupError):
         return None
-
-
-@contextlib.contextmanager
-def _pidfd(pid: int) -> Iterator[int]:
-    fd = os.pidfd_open(pid)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
