@@ -17,11 +17,14 @@ import trionitro
 #: in full goes before its package. ``trionitro/__init__.py`` explains the order.
 LAYERS: Final = (
     (
-        *("_cbor", "_exceptions", "_framing", "_structuring", "_systemd", "_transfer"),
-        "abc",
+        *("_cbor", "_exceptions", "_file_limit", "_framing", "_structuring"),
+        *("_systemd", "_transfer", "abc"),
     ),
     ("_endpoints",),
-    ("_channel", "_http_server", "_multiplexer", "_relay", "_reset", "_unix"),
+    (
+        *("_channel", "_http_server", "_multiplexer", "_relay", "_reset"),
+        *("_socket_stream", "_unix"),
+    ),
     ("_listen",),
     ("vsock",),
     ("_control",),
@@ -97,7 +100,10 @@ SANS_IO: Final = frozenset(
         "manifest._manifest",
         "manifest._plan",
         "manifest._planner",
+        "manifest._quoting",
+        "manifest._socat",
         "manifest._tables",
+        "manifest._together",
         "proxy._addresses",
         "proxy._allowlist",
         "proxy._allowlist_file",

@@ -14,17 +14,8 @@ __all__ = [
     "ConfigError",
     "NotAllowedError",
     "ProtocolError",
-    "leaves_of",
+    "leaves",
 ]
-
-
-def leaves_of(exc: BaseException) -> Iterator[BaseException]:
-    """Yield what was raised, without the groups that nurseries wrap it in."""
-    if isinstance(exc, BaseExceptionGroup):
-        for inner in exc.exceptions:
-            yield from leaves_of(inner)
-    else:
-        yield exc
 
 
 class ProtocolError(Exception):
@@ -50,3 +41,12 @@ class CannotStartError(Exception):
     the value, the place and the remedy.
 
     """
+
+
+def leaves(exc: BaseException) -> Iterator[BaseException]:
+    """Yield what nurseries have wrapped in groups."""
+    if isinstance(exc, BaseExceptionGroup):
+        for inner in exc.exceptions:
+            yield from leaves(inner)
+    else:
+        yield exc

@@ -90,8 +90,9 @@ async def _open_tcp(endpoint: TcpEndpoint) -> Bound:
             superfluous.socket.close()
         del listeners[1:]
     for listener in listeners:
-        # Inherited by what is accepted: TCP notices a peer that is gone without a
-        # word, whose connection would stay for ever otherwise.
+        # Inherited by what is accepted. Small messages don't wait for others, and a
+        # peer that is gone without a word is noticed, else it would stay for ever.
+        listener.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     port: int = listeners[0].socket.getsockname()[1]
     return Bound(attrs.evolve(endpoint, port=port), list(listeners))

@@ -11,6 +11,7 @@ from trionitro._cli._allowlist import allowlist
 from trionitro._cli._demo import demo, demo_outside
 from trionitro._cli._drop_in import vscproxy, vsock_proxy
 from trionitro._cli._enclave import enclave
+from trionitro._cli._parent import parent
 from trionitro._cli._plan import plan
 from trionitro._cli._proxy import proxy
 from trionitro._cli._run import run_command
@@ -28,6 +29,7 @@ for _command in (
     proxy,
     plan,
     enclave,
+    parent,
     demo,
     demo_outside,
     allowlist,

@@ -17,7 +17,7 @@ from trionitro._exceptions import (
     CannotStartError,
     ConfigError,
     NotAllowedError,
-    leaves_of,
+    leaves,
 )
 from trionitro.sandbox import DemoFailedError
 
@@ -65,7 +65,7 @@ def run_async(fn: Callable[..., Awaitable[T]], *args: object) -> T:
     try:
         return trio.run(fn, *args)
     except BaseException as exc:
-        problems = list(leaves_of(exc))
+        problems = list(leaves(exc))
         if all(isinstance(problem, KeyboardInterrupt) for problem in problems):
             raise KeyboardInterrupt from None
         if not all(isinstance(problem, _EXPECTED) for problem in problems):

@@ -66,14 +66,16 @@ class _Door:
       network: the vsock.
       port: where to listen.
       cid: the enclave's; nobody else gets a word.
-      hello: what this half says first.
+      purpose: what the connections are for.
+      digest: tells which manifest the enclave must have, as of now.
 
     """
 
     network: VsockNetwork
     port: int
     cid: int
-    hello: Hello
+    purpose: Purpose
+    digest: Callable[[], bytes]
 
     async def serve(
         self,
@@ -90,7 +92,7 @@ class _Door:
             listener = await self.network.open_listener(self.port)
         except OSError as exc:
             raise CannotStartError(
-                f"vsock://:{self.port} ({self.hello.purpose}): {exc.strerror or exc}"
+                f"vsock://:{self.port} ({self.purpose}): {exc.strerror or exc}"
             ) from exc
         task_status.started()
         places = trio.Semaphore(_MOST_CONNECTIONS)
@@ -115,7 +117,8 @@ class _Door:
             return
         try:
             async with channel:
-                await answer_hello(channel, self.hello)
+                own = Hello(purpose=self.purpose, digest=self.digest())
+                await answer_hello(channel, own)
                 await talk(channel)
         except (PairingError, *LOST) as problem:
             reason = str(problem) if isinstance(problem, PairingError) else ""
@@ -133,7 +136,7 @@ class _Door:
     def _warn(self, event: str, stream: VsockStream, problem: str) -> None:
         _log.warning(
             event,
-            purpose=str(self.hello.purpose),
+            purpose=str(self.purpose),
             peer=str(stream.peer),
             problem=problem,
         )
@@ -147,7 +150,8 @@ class ParentControl:
       network: the vsock.
       port: where to listen.
       cid: the enclave's.
-      digest: of the manifest, 32 bytes.
+      digest: of the manifest, 32 bytes. Another may take its place at any time; it
+          counts from the next connection on.
       heartbeat: seconds between signs of life.
       listener: who is told what the enclave says.
 
@@ -178,7 +182,8 @@ class ParentControl:
             network=self.network,
             port=self.port,
             cid=self.cid,
-            hello=Hello(purpose=Purpose.CONTROL, digest=self.digest),
+            purpose=Purpose.CONTROL,
+            digest=lambda: self.digest,
         )
         await door.serve(self._talk_with, task_status)
 
@@ -250,7 +255,7 @@ class ParentLogs:
       network: the vsock.
       port: where to listen.
       cid: the enclave's.
-      digest: of the manifest, 32 bytes.
+      digest: of the manifest, 32 bytes; as :class:`ParentControl` has it.
       hear: called with what came; returns at once.
 
     """
@@ -276,7 +281,8 @@ class ParentLogs:
             network=self.network,
             port=self.port,
             cid=self.cid,
-            hello=Hello(purpose=Purpose.LOGS, digest=self.digest),
+            purpose=Purpose.LOGS,
+            digest=lambda: self.digest,
         )
         await door.serve(self._hear_all, task_status)
 

@@ -33,7 +33,7 @@ class Direction:
       rest: bytes that were read, but not taken by the sink yet; empty if none.
       pipe: the pipe in use, or None while bytes are copied.
       held: how many bytes are in the pipe.
-      spliceable: whether bulk may be spliced at all.
+      spliceable: whether bulk may be spliced; None while nobody has asked.
       bulk: whether it counts as bulk, and is served after small messages.
       watch: what its source is watched for, while no mover has the flow.
       queued: whether it waits in the lane's queue of bulk.
@@ -48,7 +48,7 @@ class Direction:
     sink: int
     source_broke: Ending
     sink_broke: Ending
-    spliceable: bool
+    spliceable: bool | None = None
     opposite: Direction = attrs.field(init=False)
     ended: bool = False
     rest: bytes = b""
@@ -59,6 +59,18 @@ class Direction:
     queued: bool = False
     streak: int = 0
     slack: int = 0
+
+    def may_be_spliced(self) -> bool:
+        """Whether splicing gains anything, and is possible as far as is known.
+
+        AF_UNIX and AF_VSOCK have no ``splice_read`` of their own: there the kernel
+        copies as we would.
+
+        """
+        if self.spliceable is None:
+            source = self.flow.sockets[self.index]
+            self.spliceable = source.family in (socket.AF_INET, socket.AF_INET6)
+        return self.spliceable
 
     def is_blocked(self) -> bool:
         """Whether the sink has not taken all that was read."""
@@ -105,12 +117,8 @@ class Flow:
             raise trio.ClosedResourceError("a stream to be relayed is closed already")
         flow = cls((left, right), progress.counts)
         broke = (Ending.LEFT_BROKE, Ending.RIGHT_BROKE)
-        rightwards = Direction(
-            flow, 0, left.fileno(), right.fileno(), *broke, _splices_from(left)
-        )
-        leftwards = Direction(
-            flow, 1, right.fileno(), left.fileno(), *broke[::-1], _splices_from(right)
-        )
+        rightwards = Direction(flow, 0, left.fileno(), right.fileno(), *broke)
+        leftwards = Direction(flow, 1, right.fileno(), left.fileno(), *broke[::-1])
         rightwards.opposite, leftwards.opposite = leftwards, rightwards
         flow.directions = (rightwards, leftwards)
         return flow
@@ -136,13 +144,3 @@ class Group:
     def is_done(self) -> bool:
         """Whether there is nothing to wait for any more."""
         return not self.is_open and not self.flows
-
-
-def _splices_from(source: trio.socket.SocketType) -> bool:
-    """Say whether splicing from ``source`` gains anything.
-
-    AF_UNIX and AF_VSOCK have no ``splice_read`` of their own: there the kernel copies
-    as we would.
-
-    """
-    return source.family in (socket.AF_INET, socket.AF_INET6)

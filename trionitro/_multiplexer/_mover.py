@@ -260,7 +260,7 @@ class Mover:
     def _pass_bulk(
         self, direction: Direction, reads: int, size: int, pause_at: float
     ) -> None:
-        if direction.spliceable:
+        if direction.may_be_spliced():
             direction.pipe = self._pipes.take()
             # Where there is none now, asking again each time would cost too much.
             direction.spliceable = direction.pipe is not None

@@ -10,7 +10,7 @@ import structlog
 import trio
 
 from trionitro._control import Phase
-from trionitro._exceptions import leaves_of
+from trionitro._exceptions import leaves
 from trionitro.enclave._parent_link import ParentLink
 
 __all__ = ["Step", "Steps", "reasons_of"]
@@ -63,7 +63,7 @@ class Steps:
 
 def reasons_of(exc: BaseException) -> str:
     """Say on one line what an exception, or all of a group, is about."""
-    return "; ".join(str(leaf) or repr(leaf) for leaf in leaves_of(exc))
+    return "; ".join(str(leaf) or repr(leaf) for leaf in leaves(exc))
 
 
 def _since(began: float) -> float:

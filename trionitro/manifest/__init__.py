@@ -34,3 +34,4 @@ from trionitro.manifest._tables import Manifest as Manifest
 from trionitro.manifest._tables import Restart as Restart
 from trionitro.manifest._tables import Sandbox as Sandbox
 from trionitro.manifest._tables import Volume as Volume
+from trionitro.manifest._together import check_together as check_together

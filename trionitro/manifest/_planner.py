@@ -24,6 +24,7 @@ __all__ = [
     "check_mounts",
     "hosts_of",
     "links_of",
+    "overlap",
     "service_ports",
     "volumes_of",
 ]
@@ -172,6 +173,17 @@ def volumes_of(
     )
 
 
+def overlap(one: TcpEndpoint | UnixEndpoint, other: TcpEndpoint | UnixEndpoint) -> bool:
+    """Tell whether two listeners of one machine want the same."""
+    match one, other:
+        case TcpEndpoint(port=port), TcpEndpoint() if port == other.port != 0:
+            hosts = {one.host, other.host}
+            return len(hosts) == 1 or bool(hosts & _WILDCARDS)
+        case UnixEndpoint(), UnixEndpoint():
+            return one == other
+    return False
+
+
 def _port_of(manifest: Manifest, offset: int) -> int:
     return manifest.enclave.cid % _CIDS * _PORTS_FOR_EACH_CID + offset
 
@@ -254,20 +266,8 @@ def _check_listens(manifest: Manifest) -> None:
         for number, source in enumerate(manifest.ingress)
     ]
     for (one, first), (other, second) in itertools.combinations(entries, 2):
-        if _overlap(one, other):
+        if overlap(one, other):
             raise ConfigError(
                 f"{first} listens on {one} and {second} on {other}, which is the same"
                 " on the parent: give one of them another port"
             )
-
-
-def _overlap(
-    one: TcpEndpoint | UnixEndpoint, other: TcpEndpoint | UnixEndpoint
-) -> bool:
-    match one, other:
-        case TcpEndpoint(port=port), TcpEndpoint() if port == other.port != 0:
-            hosts = {one.host, other.host}
-            return len(hosts) == 1 or bool(hosts & _WILDCARDS)
-        case UnixEndpoint(), UnixEndpoint():
-            return one == other
-    return False

@@ -14,6 +14,7 @@ import trio
 import trio.abc
 
 from trionitro._reset import socket_of
+from trionitro._socket_stream import LazySocketStream
 
 __all__ = ["Handler", "Places", "accept_connections"]
 
@@ -65,8 +66,9 @@ class Places:
 
     def give_back(self) -> None:
         """Give a place back."""
+        if not self.are_free():
+            self._freed.unpark_all()
         self._taken -= 1
-        self._freed.unpark_all()
 
 
 async def accept_connections(
@@ -131,7 +133,7 @@ class _Crowd:
     @contextmanager
     def before(cls, listener: trio.abc.Listener[Any]) -> Iterator[Self]:
         """Make one for ``listener``."""
-        stream_of = getattr(listener, "stream_of", trio.SocketStream)
+        stream_of = getattr(listener, "stream_of", LazySocketStream)
         found = socket_of(listener)
         if found is None:
             yield cls(None, stream_of)

@@ -162,7 +162,6 @@ class Connection:
         if _log.is_enabled_for(logging.DEBUG):
             forward = str(self.route.forward)
             _log.debug("connected", **self._names(), target=forward)
-        _watch_for_death(target)
         self.carrier.add(client, target, self.progress, self._end)
         return True
 
@@ -230,14 +229,3 @@ def _peer_of(stream: trio.abc.HalfCloseableStream) -> str:
             host, port = sock.getpeername()[:2]
             return str(TcpEndpoint(host, port))
     return "unknown"
-
-
-def _watch_for_death(sock: trio.socket.SocketType) -> None:
-    """Have TCP notice a peer that is gone without a word: else it stays for ever.
-
-    Those who were accepted have it from their listener.
-
-    """
-    if sock.family in (socket.AF_INET, socket.AF_INET6):
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

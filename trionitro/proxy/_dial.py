@@ -229,6 +229,8 @@ async def _open_tcp(address: str, port: int) -> trio.SocketStream:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = trio.socket.socket(family, socket.SOCK_STREAM)
     try:
+        # Else a peer that is gone without a word would stay for ever.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         await sock.connect((address, port))
         return trio.SocketStream(sock)
     except BaseException:
