@@ -1,4 +1,4 @@
-"""Running a piece of Python in namespaces of its own, as far as this machine lets us."""
+"""Running a piece of Python in namespaces of its own, where that is allowed."""
 
 from __future__ import annotations
 
@@ -33,17 +33,21 @@ def _reason_against(*flags: str) -> str | None:
     return probe.stderr.strip() if probe.returncode else None
 
 
+def skip_without(*flags: str) -> None:
+    """Skip the test where such namespaces aren't allowed."""
+    if reason := _reason_against(*flags):
+        pytest.skip(f"no namespaces here: {reason}")
+
+
 def run_in(flags: tuple[str, ...], program: str) -> Any:
     """Run ``program`` in new namespaces; it prints JSON, which is returned.
 
     Skips the test where such namespaces aren't allowed.
 
     """
-    if reason := _reason_against(*flags):
-        pytest.skip(f"no namespaces here: {reason}")
+    skip_without(*flags)
     done = subprocess.run(
-        ["unshare", *flags, sys.executable, "-W", "error", "-c"]
-        + [textwrap.dedent(program)],
+        ["unshare", *flags, sys.executable, "-c", textwrap.dedent(program)],
         capture_output=True,
         text=True,
         timeout=PATIENCE,

@@ -18,7 +18,7 @@ from trionitro._control import (
     Phase,
     State,
 )
-from trionitro.abc import NsmDevice
+from trionitro.abc import NsmDevice, VsockNetwork
 from trionitro.enclave import Boot, Loopback, Machine, ParentLink, run_boot
 from trionitro.enclave._entropy import EntropyPool
 from trionitro.enclave._loopback import IPAddress
@@ -67,7 +67,7 @@ class MemoryPool(EntropyPool):
 class Parent:
     """What a parent's half hears."""
 
-    network: MemoryVsock
+    network: VsockNetwork
     plan: Plan
     states: list[State] = attrs.field(factory=list)
     lines: list[tuple[str, str]] = attrs.field(factory=list)

@@ -23,6 +23,7 @@ import attrs
 import structlog
 
 from trionitro._exceptions import CannotStartError
+from trionitro.enclave import _netlink
 
 __all__ = ["IPAddress", "Loopback", "NetlinkLoopback", "loopback_addresses"]
 
@@ -80,21 +81,14 @@ class NetlinkLoopback(Loopback):
 
     def bring_up(self) -> None:
         """Set it up, as :meth:`.Loopback.bring_up` says."""
-        # pyroute2 takes 0.2 s to import, and only a boot is to pay for it.
-        from trionitro.enclave import _netlink  # noqa: PLC0415
-
         _netlink.bring_up("lo")
 
     def add(self, address: IPAddress) -> None:
         """Add an address, as :meth:`.Loopback.add` says."""
-        from trionitro.enclave import _netlink  # noqa: PLC0415
-
         _netlink.add_address("lo", address)
 
     def remove(self, address: IPAddress) -> None:
         """Take an address away, as :meth:`.Loopback.remove` says."""
-        from trionitro.enclave import _netlink  # noqa: PLC0415
-
         _netlink.remove_address("lo", address)
 
 

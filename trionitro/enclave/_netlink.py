@@ -1,9 +1,17 @@
-"""Interfaces and addresses by netlink, as far as a boot needs it.
+"""Interfaces and addresses by netlink, as far as a boot needs it: three requests.
 
-The messages are pyroute2's. Its sockets are not used: behind their blocking calls
-runs an asyncio loop, and neither belongs into Trio. A request of ours is no more than
-a system call: the kernel does what is asked while it is being sent, so that the answer
-can be read at once, and nothing can be cancelled in between.
+A message is a header, a record, and for addresses attributes (rtnetlink(7))::
+
+    nlmsghdr   length, kind, flags, sequence, port
+    ifinfomsg  family, type, index, flags, which of the flags change
+    ifaddrmsg  family, prefix length, flags, scope, index
+    rtattr     length, type; then its data
+
+The kernel does what is asked while it is being sent, so that its answer can be read at
+once. A request is no more than a system call, and nothing can be cancelled in between.
+
+They are written by hand because a library for them (pyroute2) takes longer to import
+than all the rest of a boot, and would be the larger part of an enclave's image.
 
 """
 
@@ -14,32 +22,39 @@ import os
 import socket
 import struct
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Final
-
-from pyroute2.netlink import (
-    NLM_F_ACK,
-    NLM_F_CREATE,
-    NLM_F_EXCL,
-    NLM_F_REQUEST,
-    NLMSG_ERROR,
-)
-from pyroute2.netlink.rtnl import RTM_DELADDR, RTM_NEWADDR, RTM_NEWLINK
-from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from typing import Final
 
 __all__ = ["add_address", "bring_up", "remove_address"]
+
+_HEADER: Final = struct.Struct("=IHHII")
+_INTERFACE: Final = struct.Struct("=BxHiII")
+_ADDRESS: Final = struct.Struct("=BBBBI")
+_ATTRIBUTE: Final = struct.Struct("=HH")
+
+#: What an answer's header is followed by: 0 for an acknowledgement, -n for the error n.
+_ERROR: Final = struct.Struct("=i")
+
+#: Kinds of messages (``linux/rtnetlink.h``, ``linux/netlink.h``).
+_RTM_NEWLINK: Final = 16
+_RTM_NEWADDR: Final = 20
+_RTM_DELADDR: Final = 21
+_NLMSG_ERROR: Final = 2
+
+#: Flags of messages: a request that wants an answer; make something new.
+_REQUEST: Final = 0x1 | 0x4
+_CREATE_NEW: Final = 0x400 | 0x200
+
+#: Attributes of addresses: the same for an interface without a peer.
+_IFA_ADDRESS: Final = 1
+_IFA_LOCAL: Final = 2
 
 #: ``IFF_UP`` of ``linux/if.h``.
 _IFF_UP: Final = 1
 
-#: ``struct nlmsghdr``, then the number that ``struct nlmsgerr`` begins with: 0 is an
-#: acknowledgement, -n the error n.
-_ANSWER: Final = struct.Struct("=IHHII i")
-
 _FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 
-#: Ours is the only request on a socket, so one number will do.
-_SEQUENCE: Final = 1
+#: An answer is short; this is what it could be at most.
+_MAX_ANSWER: Final = 2**16
 
 
 def bring_up(interface: str) -> None:
@@ -49,10 +64,8 @@ def bring_up(interface: str) -> None:
       OSError: if there is no such interface, or we may not.
 
     """
-    message = ifinfmsg()
-    message["index"] = socket.if_nametoindex(interface)
-    message["flags"] = message["change"] = _IFF_UP
-    _request(message, RTM_NEWLINK)
+    index = socket.if_nametoindex(interface)
+    _request(_RTM_NEWLINK, 0, _INTERFACE.pack(0, 0, index, _IFF_UP, _IFF_UP))
 
 
 def add_address(interface: str, address: IPv4Address | IPv6Address) -> None:
@@ -63,8 +76,7 @@ def add_address(interface: str, address: IPv4Address | IPv6Address) -> None:
       OSError: if there is no such interface, or we may not.
 
     """
-    message = _address_message(interface, address)
-    _request(message, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL)
+    _request(_RTM_NEWADDR, _CREATE_NEW, _address_record(interface, address))
 
 
 def remove_address(interface: str, address: IPv4Address | IPv6Address) -> None:
@@ -74,32 +86,28 @@ def remove_address(interface: str, address: IPv4Address | IPv6Address) -> None:
       OSError: if it isn't there, or we may not.
 
     """
-    _request(_address_message(interface, address), RTM_DELADDR)
+    _request(_RTM_DELADDR, 0, _address_record(interface, address))
 
 
-def _address_message(interface: str, address: IPv4Address | IPv6Address) -> Any:
-    message = ifaddrmsg()
-    message["family"] = _FAMILIES[address.version]
-    message["prefixlen"] = address.max_prefixlen
-    message["index"] = socket.if_nametoindex(interface)
-    message["attrs"] = [["IFA_LOCAL", str(address)], ["IFA_ADDRESS", str(address)]]
-    return message
+def _address_record(interface: str, address: IPv4Address | IPv6Address) -> bytes:
+    family, index = _FAMILIES[address.version], socket.if_nametoindex(interface)
+    record = _ADDRESS.pack(family, address.max_prefixlen, 0, 0, index)
+    for kind in (_IFA_LOCAL, _IFA_ADDRESS):
+        size = _ATTRIBUTE.size + len(address.packed)  # of 4 bytes or 16: no padding
+        record += _ATTRIBUTE.pack(size, kind) + address.packed
+    return record
 
 
-def _request(message: Any, kind: int, flags: int = 0) -> None:
-    message["header"]["type"] = kind
-    message["header"]["flags"] = NLM_F_REQUEST | NLM_F_ACK | flags
-    message["header"]["sequence_number"] = _SEQUENCE
-    message.encode()
+def _request(kind: int, flags: int, record: bytes) -> None:
+    header = _HEADER.pack(_HEADER.size + len(record), kind, _REQUEST | flags, 1, 0)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW) as sock:
         # An answer that isn't there at once is an error, and no reason to wait.
         sock.setblocking(False)
-        sock.send(message.data)
-        answer = sock.recv(2**16)
-    if len(answer) < _ANSWER.size:
-        raise OSError(errno.EBADMSG, "the kernel's netlink answer is cut short")
-    _, answered, _, _, _, error = _ANSWER.unpack_from(answer)
-    if answered != NLMSG_ERROR:
+        sock.send(header + record)
+        answer = sock.recv(_MAX_ANSWER)
+    _, answered, *_ = _HEADER.unpack_from(answer)
+    if answered != _NLMSG_ERROR:
         raise OSError(errno.EBADMSG, f"netlink answered with a message {answered}")
+    (error,) = _ERROR.unpack_from(answer, _HEADER.size)
     if error:
         raise OSError(-error, os.strerror(-error))
