@@ -170,16 +170,18 @@ async def test_the_application_is_started_again_as_its_policy_says(
 async def test_the_heartbeat_comes_before_everything_else(tmp_path: Path) -> None:
     world = World(tmp_path, manifest_of("true"))
 
-    async with await world.network.open_listener(9000) as listener:
-        async with trio.open_nursery() as nursery:
+    async with (
+        await world.network.open_listener(9000) as listener,
+        trio.open_nursery() as nursery,
+    ):
 
-            async def answer() -> None:
-                async with await listener.accept() as stream:
-                    assert not world.events
-                    await stream.send_all(await stream.receive_some(1))
+        async def answer() -> None:
+            async with await listener.accept() as stream:
+                assert not world.events
+                await stream.send_all(await stream.receive_some(1))
 
-            nursery.start_soon(answer)
-            assert await world.run(sends_heartbeat=True) == 0
+        nursery.start_soon(answer)
+        assert await world.run(sends_heartbeat=True) == 0
 
 
 @attrs.define(eq=False)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import subprocess
 
 import trio
-from trio.testing import wait_all_tasks_blocked
 
 from tests.enclave.namespaces import PROCESSES, run_in
 from trionitro.enclave._children import Children

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -82,7 +80,7 @@ async def test_a_file_that_isn_t_there_is_made_and_removed(tmp_path: Path) -> No
         assert path.read_text().splitlines()[1:3] == ["127.0.0.1\tlocalhost", KMS]
         assert path.stat().st_mode & 0o777 == 0o644
 
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_link_stays_a_link(path: Path, tmp_path: Path) -> None:
@@ -153,7 +151,8 @@ def test_a_mount_is_written_in_place_and_a_read_only_one_refused(
         f"""
     import json, subprocess, pathlib, trio
     from trionitro.enclave._hosts import hosts_block
-    image, hosts = (pathlib.Path({str(tmp_path)!r}, name) for name in ("image", "hosts"))
+    directory = pathlib.Path({str(tmp_path)!r})
+    image, hosts = directory / "image", directory / "hosts"
     subprocess.run(["mount", "--bind", image, hosts], check=True)
     seen = []
     async def main():
@@ -183,4 +182,4 @@ def test_cancelled_anywhere_it_leaves_the_file_as_it_was(path: Path) -> None:
     cancel_at_every_step(scenario)
 
     assert path.read_text() == IMAGE
-    assert os.listdir(path.parent) == ["hosts"]
+    assert list(path.parent.iterdir()) == [path]

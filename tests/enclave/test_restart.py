@@ -20,6 +20,7 @@ class Runs:
     began: list[float] = attrs.field(factory=list)
 
     async def __call__(self) -> int:
+        """Run once."""
         self.began.append(trio.current_time())
         await trio.sleep(self.lasting)
         return next(self.codes)

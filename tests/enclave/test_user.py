@@ -31,7 +31,7 @@ def test_a_group_is_in_the_place_of_the_user_s_own() -> None:
 def test_a_number_without_an_entry_needs_a_group() -> None:
     assert find_user("54321:4321") == User(uid=54321, gid=4321)
     with pytest.raises(
-        CannotStartError, match="user 54321 has no group: .*54321:GROUP"
+        CannotStartError, match=r"user 54321 has no group: .*54321:GROUP"
     ):
         find_user("54321")
 

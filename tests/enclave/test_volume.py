@@ -1,4 +1,4 @@
-"""Volumes, with a server that answers and programs that only note what they are asked."""
+"""Volumes, with a server that answers, and programs that note what they are told."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ async def test_a_mount_point_that_can_t_be_made_is_an_error(programs: Programs) 
     async with server() as port:
         volume = volume_at(port, programs.directory, mount=str(mount))
         with pytest.raises(
-            CannotStartError, match="can't create .*mountinfo/mnt: Not a"
+            CannotStartError, match=r"can't create .*mountinfo/mnt: Not a"
         ):
             async with programs.mounter.mount(volume):
                 raise AssertionError("it must not get here")
@@ -227,7 +227,7 @@ async def test_a_mount_that_hangs_is_an_error(
 
     async with server() as port:
         volume = volume_at(port, programs.directory)
-        with pytest.raises(CannotStartError, match="mount took longer than 0.05 s"):
+        with pytest.raises(CannotStartError, match=r"mount took longer than 0\.05 s"):
             async with programs.mounter.mount(volume):
                 raise AssertionError("it must not get here")
 
@@ -253,9 +253,11 @@ async def test_a_server_that_comes_late_is_waited_for(programs: Programs) -> Non
     calls = iter([b"", b""])
     mounter = attrs.evolve(programs.mounter, patience=100)
 
-    async with server(lambda call: next(calls, success(call))) as port:
-        async with mounter.mount(volume_at(port, programs.directory)):
-            assert len(programs.calls) == 1
+    async with (
+        server(lambda call: next(calls, success(call))) as port,
+        mounter.mount(volume_at(port, programs.directory)),
+    ):
+        assert len(programs.calls) == 1
 
 
 def test_cancelled_anywhere_nothing_stays_mounted(tmp_path: Path) -> None:

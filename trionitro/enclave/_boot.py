@@ -169,8 +169,7 @@ class Boot:
     @asynccontextmanager
     async def _loopback(self, step: Step) -> AsyncIterator[None]:
         addresses = [ip_address(address) for address in self.plan.addresses]
-        with loopback_addresses(addresses, loopback=self.machine.loopback):
-            await trio.lowlevel.checkpoint()
+        async with loopback_addresses(addresses, loopback=self.machine.loopback):
             step.did = f"up, {', '.join(('127.0.0.1', *self.plan.addresses))}"
             yield
 

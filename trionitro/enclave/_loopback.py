@@ -15,12 +15,13 @@ import contextlib
 import errno
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, final
 
 import attrs
 import structlog
+import trio
 
 from trionitro._exceptions import CannotStartError
 from trionitro.enclave import _netlink
@@ -33,6 +34,10 @@ IPAddress = IPv4Address | IPv6Address
 
 #: What every program takes for granted; it comes with lo being up.
 _LOCALHOST: Final = IPv4Address("127.0.0.1")
+
+#: Seconds before an address is tried again, at first, and for how long.
+_FIRST_PAUSE: Final = 0.001
+_PATIENCE: Final = 2.0
 
 _REMEDIES: Final = {
     errno.EPERM: "boot as root, or with CAP_NET_ADMIN",
@@ -92,10 +97,10 @@ class NetlinkLoopback(Loopback):
         _netlink.remove_address("lo", address)
 
 
-@contextlib.contextmanager
-def loopback_addresses(
+@contextlib.asynccontextmanager
+async def loopback_addresses(
     addresses: Iterable[IPAddress], *, loopback: Loopback
-) -> Iterator[None]:
+) -> AsyncIterator[None]:
     """Have lo up, and ``addresses`` on it, as long as this lasts.
 
     An address that is there already is used, and stays. Where we may not change lo,
@@ -110,6 +115,7 @@ def loopback_addresses(
         for address in dict.fromkeys(addresses):
             if _add(loopback, address):
                 added.callback(_remove, loopback, address)
+            await _wait_until_usable(address)
         yield
 
 
@@ -132,12 +138,29 @@ def _add(loopback: Loopback, address: IPAddress) -> bool:
         ):
             raise _cannot(f"add the address {address} to lo", exc) from exc
         return False
-    try:
-        _try(address)
-    except OSError as exc:
-        _remove(loopback, address)
-        raise _cannot(f"use the address {address} that was added to lo", exc) from exc
     return True
+
+
+async def _wait_until_usable(address: IPAddress) -> None:
+    """Wait for the kernel to make use of an address.
+
+    That of an IPv4 address is at once. An IPv6 address is "tentative" until a worker of
+    the kernel has come to it, and the way to it is made after that; nothing tells when.
+
+    """
+    pause = _FIRST_PAUSE
+    deadline = trio.current_time() + _PATIENCE
+    await trio.lowlevel.checkpoint()
+    while True:
+        try:
+            _try(address)
+        except OSError as exc:
+            if trio.current_time() >= deadline:
+                raise _cannot(f"use the address {address} of lo", exc) from exc
+        else:
+            return
+        await trio.sleep(pause)
+        pause *= 2
 
 
 def _remove(loopback: Loopback, address: IPAddress) -> None:
