@@ -95,6 +95,15 @@ def test_the_files_are_written_for_their_owner_alone(
     assert f'"{manifest}"' in unit
 
 
+def test_the_manifest_itself_is_left_alone(
+    plan: Run, manifest: str, tmp_path: Path
+) -> None:
+    before = Path(manifest).stat().st_mode
+
+    assert plan(manifest, "--write", str(tmp_path)).returncode == 0
+    assert Path(manifest).stat().st_mode == before
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

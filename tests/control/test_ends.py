@@ -346,6 +346,26 @@ async def test_an_enclave_that_started_again_takes_the_old_one_s_place() -> None
     assert Exited(code=0) in ears.heard
 
 
+async def test_the_old_one_s_connection_ends_when_a_new_one_is_paired(
+    autojump_clock: MockClock,
+) -> None:
+    network, ears = MemoryVsock(), Ears()
+    hello = encode_message(Hello(purpose=Purpose.CONTROL, digest=OURS))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(parent_end(network, ears).serve)
+        old = FramedChannel(await network.at(CID).open_stream(3, PORT))
+        await old.send(hello)
+        await old.receive()
+        await nursery.start(enclave_end(network).serve)
+
+        async for _ in old:
+            pass  # heartbeats
+        assert trio.current_time() < 1
+        nursery.cancel_scope.cancel()
+
+    assert ears.heard == ["paired", "paired"]
+
+
 async def test_a_port_that_is_taken_is_told() -> None:
     network = MemoryVsock()
     async with await network.open_listener(PORT):
@@ -419,6 +439,29 @@ async def test_logs_go_on_when_the_parent_is_back(autojump_clock: MockClock) -> 
         nursery.cancel_scope.cancel()
 
     assert ears.heard == [("application", b"meanwhile")]
+
+
+async def test_a_batch_that_was_cut_off_is_sent_to_the_next_parent(
+    autojump_clock: MockClock,
+) -> None:
+    network, ears = MemoryVsock(), Ears()
+    logs = enclave_logs(network, buffer=2**20)
+    size, lines = 8000, [b"%08d" % number for number in range(40)]
+    for line in lines:
+        logs.put("application", line.ljust(size))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(logs.serve)
+        async with FramedChannel(await accept_one(network)) as channel:
+            await channel.send(encode_message(Hello(purpose=Purpose.LOGS, digest=OURS)))
+            await wait_all_tasks_blocked()
+        await nursery.start(parent_logs(network, ears).serve)
+        assert await logs.finish()
+        nursery.cancel_scope.cancel()
+
+    heard = [line[1][:8] for line in ears.heard]  # type: ignore[index]
+    first = int(heard[0])
+    assert heard == lines[first:]
+    assert 0 < first <= 2**16 // size  # what the connection itself had room for
 
 
 async def test_a_parent_that_speaks_on_the_port_for_logs_is_left(

@@ -42,7 +42,7 @@ async def test_lines_go_to_the_log_and_what_is_missing_is_told(
     output = capsys.readouterr().out
     assert "lines dropped" in output
     assert "count=7" in output
-    assert "signed \\x1b[31m\ufffd" in output
+    assert repr("signed \\x1b[31m\ufffd") in output
     assert "source=application" in output
 
 

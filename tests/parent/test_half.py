@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -316,8 +317,8 @@ async def test_a_reload_changes_routes_and_the_digest_that_the_next_enclave_need
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[control]\nvsock_port = 5000", "control_port"),
-        ("[credentials]", "credentials_port, credentials_url"),
+        ("[control]\nvsock_port = 5000", "[control]"),
+        ("[credentials]", "[credentials]"),
         (ingress("127.0.0.1:0"), "whether there are routes"),
     ],
 )
@@ -327,6 +328,6 @@ async def test_what_can_t_change_meanwhile_is_named(
     half = ParentHalf(plan=plan_of(""), network=MemoryVsock())
     await serve(nursery, half)
 
-    with pytest.raises(ConfigError, match=f"signer: {words} can't change"):
+    with pytest.raises(ConfigError, match=re.escape(f"signer: {words} can't change")):
         await half.reload(plan_of(text))
     assert make_plan(half.plan.manifest) == plan_of("")

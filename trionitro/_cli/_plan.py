@@ -53,18 +53,20 @@ def plan(manifest: str, *, as_json: bool, directory: Path | None) -> None:
         print("\n".join(_as_text(planned)))
     if directory is not None:
         path = os.path.abspath(manifest)  # noqa: PTH100  a link stays the operator's
-        _write(render_files(planned, manifest=text, path=path), directory)
+        _write(render_files(planned, manifest=text, path=path), directory, path)
 
 
-def _write(files: list[File], directory: Path) -> None:
+def _write(files: list[File], directory: Path, manifest: str) -> None:
     """Write ``files`` for nobody but their owner: a manifest may hold secrets."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for file in files:
             path = directory / file.name
-            path.touch(mode=0o600)
-            path.write_text(file.text, encoding="utf-8")
+            if path.exists() and path.samefile(manifest):
+                continue  # it is the operator's own
+            path.touch()
             path.chmod(0o700 if file.is_program else 0o600)
+            path.write_text(file.text, encoding="utf-8")
     except OSError as exc:
         raise click.ClickException(
             f"can't write {exc.filename or directory}: {exc.strerror}; choose another"

@@ -36,6 +36,7 @@ __all__ = [
     "is_mount_point",
     "is_number_from",
     "is_one_of",
+    "is_parent_cid",
     "is_path",
     "is_port",
     "is_positive",
@@ -119,6 +120,14 @@ def is_vsock_port(_: object, attribute: _Attribute, value: int | None) -> None:
         )
 
 
+def is_parent_cid(_: object, attribute: _Attribute, value: int) -> None:
+    """Check the CID of a parent, which may be any that can be connected to."""
+    if not 1 <= value < VMADDR_ANY:
+        raise ConfigError(
+            f"{attribute.name} must be from 1 to {VMADDR_ANY - 1}, was {value}"
+        )
+
+
 def is_number_from(lowest: int) -> Any:
     """Make a check for numbers, whole or not, of ``lowest`` or more."""
 
@@ -132,7 +141,9 @@ def is_number_from(lowest: int) -> Any:
 def is_positive(_: object, attribute: _Attribute, value: float | None) -> None:
     """Check a number of seconds that may not be none."""
     if value is not None and not 0 < value < math.inf:
-        raise ConfigError(f"{attribute.name} must be more than 0, was {value}")
+        raise ConfigError(
+            f"{attribute.name} must be a number of seconds above 0, was {value}"
+        )
 
 
 def is_one_of(*known: str) -> Any:

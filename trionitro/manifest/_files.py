@@ -35,8 +35,8 @@ _TEMPLATES: Final = importlib.resources.files("trionitro.manifest") / "templates
 #: What an enclave gets of Kubernetes where the manifest doesn't say: ``[image]`` does.
 _DEFAULT_MEMORY: Final = 1024
 
-#: Seconds for the parent's process itself, beside those of whom it waits for.
-_SPARE: Final = 10
+#: Seconds for nitro-cli and for connections to finish, and a few to spare.
+_ENDING: Final = 60
 
 
 @attrs.frozen
@@ -139,7 +139,8 @@ def _unit(plan: Plan, path: str) -> str:
 
 def _stop_timeout(plan: Plan) -> int:
     """Return the seconds that the parent's process may take to end."""
-    return math.ceil(plan.manifest.enclave.stop_timeout) + _SPARE
+    # The application's, and as many for the boot around it.
+    return math.ceil(2 * plan.manifest.enclave.stop_timeout) + _ENDING
 
 
 def _socat_parent(plan: Plan) -> str:

@@ -83,7 +83,7 @@ class Enclave:
     restart_delay: float = attrs.field(default=1.0, validator=checks.is_positive)
     stop_timeout: float = attrs.field(default=10.0, validator=checks.is_positive)
     parent_cid: int = attrs.field(
-        default=CID_NAMES["parent"], validator=checks.is_number_from(1)
+        default=CID_NAMES["parent"], validator=checks.is_parent_cid
     )
 
     def __attrs_post_init__(self) -> None:

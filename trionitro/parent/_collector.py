@@ -62,7 +62,7 @@ class Collector:
             enclave=self.name,
             code=exited.code,
             signal=exited.signal,
-            last_words=printable(exited.last_words),
+            last_words=printable(exited.last_words.strip()),
         )
         self._tell(f"exited with {code}")
 
@@ -81,7 +81,8 @@ class Collector:
 
     def _log_line(self, line: Line) -> None:
         text = printable(line.text.decode(errors="replace"))
-        _log.info(text, enclave=self.name, source=printable(line.source))
+        # Not as the event, or an enclave could speak with the parent's voice.
+        _log.info("said", enclave=self.name, source=printable(line.source), line=text)
 
     def _tell(self, status: str) -> None:
         notify(f"STATUS={self.name}: {status}")

@@ -26,8 +26,8 @@ __all__ = ["ParentHalf"]
 
 _log = structlog.get_logger("trionitro.parent")
 
-#: What a plan that is read again may not change: who connects to what is open.
-_FIXED: Final = ("control_port", "logs_port", "credentials_port", "credentials_url")
+#: What a plan that is read again may not change, because it is at work.
+_FIXED: Final = ("credentials", "logs", "control")
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -127,21 +127,17 @@ class ParentHalf:
         self._control.digest = self._logs.digest = plan.digest
 
     def _check_can_become(self, plan: Plan) -> None:
-        ours, theirs = self.plan.manifest.enclave, plan.manifest.enclave
+        ours, theirs = self.plan.manifest, plan.manifest
         changed = [
-            *(
-                key
-                for key in ("name", "cid")
-                if getattr(ours, key) != getattr(theirs, key)
-            ),
-            *(key for key in _FIXED if getattr(self.plan, key) != getattr(plan, key)),
+            *_differing(("name", "cid"), ours.enclave, theirs.enclave),
+            *(f"[{table}]" for table in _differing(_FIXED, ours, theirs)),
         ]
         if bool(self.plan.parent_routes) != bool(plan.parent_routes):
             changed.append("whether there are routes")
         if changed:
             raise ConfigError(
-                f"{ours.name}: {', '.join(changed)} can't change meanwhile: start the"
-                " parent again"
+                f"{ours.enclave.name}: {', '.join(changed)} can't change meanwhile:"
+                " start the parent again"
             )
 
     async def _serve_credentials(self, *, task_status: trio.TaskStatus[None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import attrs
@@ -103,12 +104,19 @@ class Launcher:
 
     async def _watch(self) -> None:
         """Return when the enclave is gone, or has said that it goes."""
+        wait = self.plan.manifest.control.wait
+        patience = trio.current_time() + wait
         while self.collector.end is None:
             with trio.move_on_after(_LOOK_INTERVAL) as pause:
                 await self.collector.changed.wait()
             is_due = pause.cancelled_caught or not self.collector.is_paired
             if is_due and not await self._is_there():
                 return
+            if self.collector.phase is None and trio.current_time() >= patience:
+                # Without its console, that is all there is to know about it.
+                name = self._enclave.name
+                _log.warning("enclave is silent", enclave=name, seconds=wait)
+                patience = math.inf
 
     async def _is_there(self) -> bool:
         try:
@@ -123,12 +131,11 @@ class Launcher:
         try:
             for found in filter(self._is_ours, await self.cli.describe()):
                 await self.cli.terminate(found.enclave_id)
+                _log.info("terminated", enclave=found.name, id=found.enclave_id)
         except NitroCliError as problem:
             _log.error(
                 "not terminated", enclave=self._enclave.name, problem=str(problem)
             )
-        else:
-            _log.info("enclave is gone", enclave=self._enclave.name)
 
     def _is_ours(self, found: RunningEnclave) -> bool:
         own = self._enclave
