@@ -104,6 +104,7 @@ SANS_IO: Final = frozenset(
         "manifest._socat",
         "manifest._tables",
         "manifest._together",
+        "nsm._wire",
         "proxy._addresses",
         "proxy._allowlist",
         "proxy._allowlist_file",

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import os
 import subprocess
+from typing import cast
 
+import attrs
+import pytest
 import trio
 
 from tests.enclave.namespaces import PROCESSES, run_in
@@ -109,3 +113,45 @@ def test_no_exit_code_is_stolen_from_trio() -> None:
     )
 
     assert codes == list(range(1, 61))
+
+
+@attrs.define(eq=False)
+class Kernel:
+    """Zombies, of which the first is shown until it is reaped."""
+
+    zombies: list[int]
+
+    def wait_id(self, kind: int, number: int, options: int) -> int | None:
+        """Answer as waitid(2) does."""
+        if kind == os.P_PID:
+            self.zombies.remove(number)
+        return self.zombies[0] if self.zombies else None
+
+
+@attrs.define(eq=False)
+class Zombie:
+    """A process of our own that has ended."""
+
+    kernel: Kernel
+    pid: int = 7
+
+    async def wait(self) -> int:
+        """Reap it, as Trio does."""
+        await trio.lowlevel.checkpoint()
+        self.kernel.zombies.remove(self.pid)
+        return 0
+
+
+async def test_a_zombie_of_our_own_hides_others_only_until_it_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kernel = Kernel([7, 8, 9])
+    monkeypatch.setattr("trionitro.enclave._children._wait_id", kernel.wait_id)
+    children = Children(inherits=True)
+    children._own.add(7)
+
+    children._reap_inherited()
+    assert kernel.zombies == [7, 8, 9]
+    await children.wait(cast("trio.Process", Zombie(kernel)))
+
+    assert kernel.zombies == []

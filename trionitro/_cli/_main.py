@@ -8,9 +8,11 @@ from typing import NoReturn
 import click
 
 from trionitro._cli._allowlist import allowlist
+from trionitro._cli._attestation import attestation
 from trionitro._cli._demo import demo, demo_outside
 from trionitro._cli._drop_in import vscproxy, vsock_proxy
 from trionitro._cli._enclave import enclave
+from trionitro._cli._nsm import nsm
 from trionitro._cli._parent import parent
 from trionitro._cli._plan import plan
 from trionitro._cli._proxy import proxy
@@ -35,8 +37,10 @@ for _command in (
     allowlist,
     vsock_proxy,
     vscproxy,
+    nsm,
 ):
     _trionitro.add_command(_command)
+_trionitro.add_command(attestation)
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:

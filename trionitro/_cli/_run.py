@@ -19,13 +19,21 @@ from trionitro._exceptions import (
     NotAllowedError,
     leaves,
 )
+from trionitro.nsm import NsmError, NsmUnavailableError
 from trionitro.sandbox import DemoFailedError
 
 __all__ = ["run_async", "run_command"]
 
 T = TypeVar("T")
 
-_EXPECTED: Final = (ConfigError, CannotStartError, NotAllowedError, DemoFailedError)
+_EXPECTED: Final = (
+    ConfigError,
+    CannotStartError,
+    NotAllowedError,
+    DemoFailedError,
+    NsmError,
+    NsmUnavailableError,
+)
 
 #: What a shell reports for a program that Ctrl-C ended.
 _INTERRUPTED: Final = 130

@@ -26,7 +26,10 @@ from cryptography.x509.verification import (
 )
 
 from trionitro._structuring import quote
-from trionitro.attestation._certificates import Link, read_link_untrusted
+from trionitro.attestation._certificates import (
+    ChainCertificate,
+    read_certificate_untrusted,
+)
 from trionitro.attestation._chain_errors import (
     CertificateExpired,
     CertificateNotYetValid,
@@ -77,7 +80,10 @@ def check_chain_untrusted(
 
     """
     root = _find_root(certificates[0], roots)
-    links = [read_link_untrusted(*pair) for pair in _numbered(certificates)]
+    links = [
+        read_certificate_untrusted(der, position)
+        for position, der in enumerate(certificates)
+    ]
     _check_order(links)
     _check_validity(links, at)
     for below, authority in enumerate(reversed(links[:-1])):
@@ -101,7 +107,9 @@ def signing_key_of(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
         key = certificate.public_key()
     except Exception as problem:
         raise UntrustedChain("the key of the signer is of no known kind") from problem
-    if not isinstance(key, ec.EllipticCurvePublicKey) or key.key_size != 384:
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(
+        key.curve, ec.SECP384R1
+    ):
         raise UntrustedChain("the key of the signer is not on P-384, as ES384 demands")
     return key
 
@@ -114,11 +122,7 @@ def _find_root(der: bytes, roots: Iterable[x509.Certificate]) -> x509.Certificat
     raise UntrustedRoot(fingerprint_of(der))
 
 
-def _numbered(certificates: Sequence[bytes]) -> Iterable[tuple[bytes, int]]:
-    return ((der, position) for position, der in enumerate(certificates))
-
-
-def _check_order(links: Sequence[Link]) -> None:
+def _check_order(links: Sequence[ChainCertificate]) -> None:
     """Check that each is issued by the one before, and that no name comes twice.
 
     Names that are all different leave the path builder nothing to choose: there is
@@ -132,7 +136,7 @@ def _check_order(links: Sequence[Link]) -> None:
         seen.append(link.subject)
 
 
-def _check_validity(links: Sequence[Link], at: dt.datetime) -> None:
+def _check_validity(links: Sequence[ChainCertificate], at: dt.datetime) -> None:
     # All that expired are reported by that which expired first: from then on, none
     # of the others could have helped.
     first = min(links, key=lambda link: link.not_after)
@@ -143,7 +147,7 @@ def _check_validity(links: Sequence[Link], at: dt.datetime) -> None:
         raise CertificateNotYetValid(last.name, last.not_before, at)
 
 
-def _check_authority(link: Link, below: int) -> None:
+def _check_authority(link: ChainCertificate, below: int) -> None:
     if link.constraints is None or not link.constraints.ca:
         raise NotAnAuthority(link.name)
     limit = link.constraints.path_length
@@ -153,14 +157,14 @@ def _check_authority(link: Link, below: int) -> None:
         raise WrongKeyUsage(link.name, "keyCertSign")
 
 
-def _check_signer(link: Link) -> None:
+def _check_signer(link: ChainCertificate) -> None:
     if link.constraints is not None and link.constraints.ca:
         raise LeafIsAuthority(link.name)
     if link.usage is None or not link.usage.digital_signature:
         raise WrongKeyUsage(link.name, "digitalSignature")
 
 
-def _check_critical_extensions(link: Link) -> None:
+def _check_critical_extensions(link: ChainCertificate) -> None:
     for unknown in sorted(link.critical - _KNOWN_EXTENSIONS):
         raise UnknownCriticalExtension(link.name, unknown)
 
@@ -175,5 +179,6 @@ def _check_path(
         raise UntrustedChain(
             f"the certificates don't lead to their root: {quote(str(problem))}"
         ) from problem
+    # It may look for other paths than the one that was asked about.
     if found != list(reversed(chain)):
         raise UntrustedChain("the certificates are not those that lead to their root")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from trionitro.nsm._choice import NSM_VARIABLE as NSM_VARIABLE
 from trionitro.nsm._choice import nsm_device_from as nsm_device_from
 from trionitro.nsm._choice import parse_nsm_device as parse_nsm_device
+from trionitro.nsm._choice import parse_unix_path as parse_unix_path
 from trionitro.nsm._client import MAX_ATTESTED_SIZE as MAX_ATTESTED_SIZE
 from trionitro.nsm._client import Nsm as Nsm
 from trionitro.nsm._client import Pcr as Pcr

@@ -11,7 +11,6 @@ from trionitro._exceptions import ProtocolError
 from trionitro.abc import NsmDevice
 from trionitro.nsm._errors import NsmError
 from trionitro.nsm._messages import (
-    MAX_REQUEST_SIZE,
     Attest,
     Attested,
     DescribeNsm,
@@ -28,11 +27,14 @@ from trionitro.nsm._messages import (
     RandomBytes,
     Refusal,
     Request,
+)
+from trionitro.nsm._pcrs import PCR_COUNT, check_pcr_index
+from trionitro.nsm._wire import (
+    MAX_REQUEST_SIZE,
     decode_response_untrusted,
     encode_request,
     name_of_request,
 )
-from trionitro.nsm._pcrs import PCR_COUNT, check_pcr_index
 
 __all__ = ["MAX_ATTESTED_SIZE", "Nsm", "Pcr"]
 

@@ -21,17 +21,14 @@ import trio.lowlevel
 
 from trionitro.abc import NsmDevice
 from trionitro.nsm._errors import NsmUnavailableError
-from trionitro.nsm._messages import MAX_RESPONSE_SIZE
+from trionitro.nsm._wire import (
+    MAX_RESPONSE_SIZE,
+)
 
-__all__ = ["HOW_TO_EMULATE", "NSM_PATH", "KernelNsm"]
+__all__ = ["NSM_PATH", "KernelNsm"]
 
 #: Where the kernel's driver puts the device.
 NSM_PATH: Final = "/dev/nsm"
-
-HOW_TO_EMULATE: Final = (
-    "'trionitro nsm emulate --listen unix:/tmp/nsm.sock --root-out root.pem' emulates"
-    " one for TRIONITRO_NSM=unix:/tmp/nsm.sock"
-)
 
 #: ``NSM_IOCTL_RAW``, the same on x86-64 and on aarch64.
 _IOCTL: Final = 0xC0200A00
@@ -122,7 +119,9 @@ def _process(path: str, request: bytes, ioctl: _Ioctl) -> bytes:
         if error.errno in _NO_DEVICE:
             raise NsmUnavailableError(
                 f"there is no {path}: this is not an enclave, or its kernel lacks the"
-                f" driver nsm; {HOW_TO_EMULATE}"
+                " driver nsm; to emulate one, run 'trionitro nsm emulate --listen"
+                " unix:/tmp/nsm.sock --root-out root.pem' and set"
+                " TRIONITRO_NSM=unix:/tmp/nsm.sock"
             ) from None
         raise _explained(error, f"can't open {path}") from error
     try:

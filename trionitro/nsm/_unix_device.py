@@ -17,11 +17,16 @@ import trio
 from trionitro._channel import FramedChannel
 from trionitro._unix import open_unix_stream
 from trionitro.abc import NsmDevice
-from trionitro.nsm._device import HOW_TO_EMULATE
 from trionitro.nsm._errors import NsmUnavailableError
-from trionitro.nsm._messages import MAX_RESPONSE_SIZE
+from trionitro.nsm._wire import (
+    MAX_RESPONSE_SIZE,
+)
 
 __all__ = ["UnixNsm"]
+
+
+def _to_text(path: str | os.PathLike[str]) -> str:
+    return os.fspath(path)
 
 
 @final
@@ -36,7 +41,7 @@ class UnixNsm(NsmDevice):
 
     """
 
-    path: str = attrs.field(converter=os.fspath)
+    path: str = attrs.field(converter=_to_text)
 
     async def process(self, request: bytes) -> bytes:
         """Have a request answered, as :meth:`.NsmDevice.process` says.
@@ -66,7 +71,7 @@ class UnixNsm(NsmDevice):
             stream = await open_unix_stream(self.path)
         except (FileNotFoundError, ConnectionRefusedError):
             raise NsmUnavailableError(
-                f"no security module listens on unix:{self.path}; start it there:"
-                f" {HOW_TO_EMULATE}"
+                f"no security module listens on unix:{self.path}; start one with"
+                f" 'trionitro nsm emulate --listen unix:{self.path}'"
             ) from None
         return FramedChannel(stream, max_size=MAX_RESPONSE_SIZE)

@@ -33,6 +33,8 @@ from trionitro.nsm._messages import (
     LockPcr,
     LockPcrs,
     Refusal,
+)
+from trionitro.nsm._wire import (
     decode_response_untrusted,
     encode_request,
 )

@@ -12,7 +12,6 @@ from trionitro._exceptions import ProtocolError
 from trionitro.abc import NsmDevice
 from trionitro.nsm import MAX_ATTESTED_SIZE, PCR_COUNT, NsmErrorCode
 from trionitro.nsm._messages import (
-    MAX_REQUEST_SIZE,
     Attest,
     Attested,
     DescribeNsm,
@@ -30,6 +29,9 @@ from trionitro.nsm._messages import (
     Refusal,
     Request,
     Response,
+)
+from trionitro.nsm._wire import (
+    MAX_REQUEST_SIZE,
     decode_request_untrusted,
     encode_response,
 )
@@ -53,23 +55,22 @@ class NsmEmulator(NsmDevice):
 
     Attributes:
       boot: what was measured before the enclave began to run.
-      enclave_id: this enclave among those of its parent, 16 hexadecimal digits.
+      module_id: who it says it is; made from the instance id if not given.
       issuer: who signs, with what clock, and in which form.
 
     """
 
     boot: BootMeasurements = attrs.field(factory=BootMeasurements)
-    enclave_id: str = attrs.field(default="0123456789abcdef", kw_only=True)
+    module_id: str = attrs.field(kw_only=True)
     issuer: AttestationIssuer = attrs.field(factory=AttestationIssuer, kw_only=True)
     _bank: PcrBank = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._bank = PcrBank(self.boot.pcrs())
 
-    @property
-    def module_id(self) -> str:
-        """Who the module says it is."""
-        return f"{self.boot.instance_id}-enc{self.enclave_id}"
+    @module_id.default
+    def _module_id_of_instance(self) -> str:
+        return f"{self.boot.instance_id}-enc0123456789abcdef"
 
     @property
     def root_pem(self) -> bytes:
