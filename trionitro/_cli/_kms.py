@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import click
 
+from trionitro._cli._kms_calls import (
+    decrypt,
+    encrypt,
+    generate_data_key,
+    generate_data_key_pair,
+    generate_random,
+)
+from trionitro._cli._kms_create_key import create_key
 from trionitro._cli._kms_emulate import emulate
 
 __all__ = ["kms"]
@@ -14,4 +22,8 @@ def kms() -> None:
     """Talk to KMS as an enclave does, or emulate it."""
 
 
-kms.add_command(emulate)
+for _command in (
+    *(decrypt, encrypt, create_key, emulate),
+    *(generate_data_key, generate_data_key_pair, generate_random),
+):
+    kms.add_command(_command)

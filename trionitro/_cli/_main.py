@@ -18,9 +18,11 @@ __all__ = ["main", "main_proxy"]
 _COMMANDS: Final = {
     "allowlist": "_allowlist",
     "attestation": "_attestation",
+    "credentials": "_credentials",
     "demo": "_demo",
     "demo-outside": "_demo",
     "kms": "_kms",
+    "kmstool-enclave-cli": "_kmstool",
     "nsm": "_nsm",
     "proxy": "_proxy",
     "vscproxy": "_drop_in",
