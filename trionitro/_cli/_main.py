@@ -28,6 +28,8 @@ _COMMANDS: Final = {
     "parent": "_parent",
     "plan": "_plan",
     "proxy": "_proxy",
+    "sandbox": "_sandbox",
+    "sandbox-enclave": "_sandbox",
     "vscproxy": "_drop_in",
     "vsock-proxy": "_drop_in",
 }

@@ -30,6 +30,10 @@ _log = structlog.get_logger("trionitro.parent")
 _FIXED: Final = ("credentials", "logs", "control")
 
 
+def _collector_of(half: ParentHalf) -> Collector:
+    return Collector(half.plan.manifest.enclave.name)
+
+
 @attrs.define(eq=False, kw_only=True)
 class ParentHalf:
     """What a parent does for one enclave.
@@ -47,7 +51,9 @@ class ParentHalf:
     network: VsockNetwork
     provider: CredentialProvider | None = None
     cli: NitroCli = attrs.field(factory=NitroCli)
-    collector: Collector = attrs.field(init=False)
+    collector: Collector = attrs.field(
+        default=attrs.Factory(_collector_of, takes_self=True)
+    )
     _control: ParentControl = attrs.field(init=False)
     _logs: ParentLogs = attrs.field(init=False)
     _proxy: Proxy = attrs.field(init=False)
@@ -55,7 +61,6 @@ class ParentHalf:
 
     def __attrs_post_init__(self) -> None:
         enclave, plan = self.plan.manifest.enclave, self.plan
-        self.collector = Collector(enclave.name)
         self._control = ParentControl(
             network=self.network,
             port=plan.control_port,

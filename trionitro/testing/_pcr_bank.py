@@ -44,6 +44,17 @@ def _a_pcr(instance: object, attribute: attrs.Attribute[Any], value: bytes) -> N
         raise ValueError(f"{attribute.name} has {len(value)} bytes, must have 48")
 
 
+def _some_pcrs(
+    instance: object, attribute: attrs.Attribute[Any], value: Mapping[int, bytes]
+) -> None:
+    for index, pcr in value.items():
+        if not 0 <= index < PCR_COUNT or len(pcr) != PCR_SIZE:
+            raise ValueError(
+                f"{attribute.name} must have PCRs 0 to {PCR_COUNT - 1} of {PCR_SIZE}"
+                f" bytes, had PCR{index} of {len(pcr)}"
+            )
+
+
 @attrs.frozen(kw_only=True)
 class BootMeasurements:
     """What the hypervisor measured before an enclave began to run.
@@ -56,6 +67,7 @@ class BootMeasurements:
       instance_id: the parent, measured into PCR4.
       pcr8: of the certificate that the image was signed with, if it was, 48 bytes.
       debug_mode: whether PCR0, 1, 2 and 8 are zero in place of all that.
+      given: PCRs by their number, 48 bytes each, in place of whatever else they were.
 
     """
 
@@ -66,6 +78,7 @@ class BootMeasurements:
     instance_id: str = "i-0123456789abcdef0"
     pcr8: bytes = attrs.field(default=ZERO_PCR, validator=_a_pcr)
     debug_mode: bool = False
+    given: Mapping[int, bytes] = attrs.field(factory=dict, validator=_some_pcrs)
 
     def pcrs(self) -> Mapping[int, bytes]:
         """Return the PCRs that are not zero at boot."""
@@ -79,6 +92,7 @@ class BootMeasurements:
         }
         if self.debug_mode:
             measured |= dict.fromkeys(_ZERO_IN_DEBUG_MODE, ZERO_PCR)
+        measured |= self.given
         return {index: pcr for index, pcr in measured.items() if pcr != ZERO_PCR}
 
 

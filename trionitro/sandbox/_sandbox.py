@@ -1,0 +1,229 @@
+"""Both halves of a manifest on this machine, from the first file to the last.
+
+::
+
+    application   enclave's half                    parent's half          outside
+                  -> tcp://127.0.0.N:PORT -> vsock -> tcp://HOST:PORT  ->  HOST, KMS
+    `-- in network, mount, PID and UTS namespaces --'  `-- this machine --'
+
+The vsock is :class:`~trionitro.vsock.LocalVsock`, the security module and KMS are
+emulators in this process. Everything else is what runs in production.
+
+"""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+
+import attrs
+import structlog
+import trio
+
+from trionitro._control import Lines, State
+from trionitro._exceptions import CannotStartError, ConfigError
+from trionitro.attestation import parse_roots
+from trionitro.kms import CredentialProvider
+from trionitro.manifest import Plan, make_plan, read_manifest
+from trionitro.nsm import ZERO_PCR
+from trionitro.parent import Collector, ParentHalf
+from trionitro.sandbox._enclave_process import EnclaveProcess
+from trionitro.sandbox._kms_stand_in import KmsStandIn
+from trionitro.sandbox._measurements import measurements_of
+from trionitro.sandbox._place import Place
+from trionitro.testing import BootMeasurements, NsmEmulator, serve_nsm
+from trionitro.vsock import LocalVsock
+
+__all__ = ["SandboxConfig", "read_sandbox_plan", "run_sandbox"]
+
+_log = structlog.get_logger("trionitro.sandbox")
+
+
+def read_sandbox_plan(manifest: str, command: Sequence[str] = ()) -> Plan:
+    """Read a manifest and plan it, with another command if one is given.
+
+    That is run once, whatever the manifest says about restarts.
+
+    Raises:
+      ConfigError: if the manifest, or the command, makes no sense.
+
+    """
+    read = read_manifest(manifest)
+    if command:
+        enclave = attrs.evolve(read.enclave, command=tuple(command), restart="never")
+        read = attrs.evolve(read, enclave=enclave)
+    try:
+        return make_plan(read)
+    except ConfigError as problem:
+        raise ConfigError(f"{manifest}: {problem}") from None
+
+
+@attrs.frozen(kw_only=True)
+class SandboxConfig:
+    """One sandbox.
+
+    Attributes:
+      plan: the enclave's.
+      inside: returns the command line of the enclave's half, for the sandbox's
+          directory.
+      provider_of: finds whose AWS credentials the enclave gets, by ``source`` of
+          ``[credentials]``; not asked where KMS is emulated.
+      kms_keys: a file of keys for the emulated KMS; None for a key of its own.
+      environ: our own environment, most of which the application has too.
+
+    """
+
+    plan: Plan
+    inside: Callable[[Path], Sequence[str]]
+    provider_of: Callable[[str], CredentialProvider]
+    kms_keys: str | None = None
+    environ: Mapping[str, str] = attrs.field(repr=False)
+
+
+async def run_sandbox(config: SandboxConfig) -> int:
+    """Run both halves until the application ends.
+
+    SIGINT, SIGTERM and SIGHUP stop the application; a second one ends everything at
+    once. Whatever way it ends, no process, mount, namespace or file is left.
+
+    Returns:
+      The application's exit code, as a shell has it.
+
+    Raises:
+      ConfigError: if the manifest's ``[sandbox]`` can't be.
+      CannotStartError: if one of the halves can't start here.
+      KeyboardInterrupt: if a signal ended it at once.
+
+    """
+    code = None
+    # From here on a signal is a cancellation at most: it can't come between making a
+    # thing and remembering to remove it.
+    with trio.open_signal_receiver(
+        signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+    ) as signals:
+        async with trio.open_nursery() as nursery:
+            with tempfile.TemporaryDirectory(prefix="trionitro-sandbox-") as directory:
+                sandbox = await _Sandbox.make(config, Place(Path(directory)))
+                nursery.start_soon(_obey, signals, sandbox, nursery.cancel_scope)
+                code = await sandbox.run()
+            nursery.cancel_scope.cancel()
+    if code is None:
+        raise KeyboardInterrupt
+    return code
+
+
+async def _obey(
+    signals: AsyncIterator[int], sandbox: _Sandbox, everything: trio.CancelScope
+) -> None:
+    name = signal.Signals(await anext(signals)).name
+    _log.info("stopping", signal=name)
+    sandbox.enclave.stop()
+    name = signal.Signals(await anext(signals)).name
+    _log.warning("stopping at once", signal=name)
+    everything.cancel()
+
+
+@attrs.frozen(kw_only=True)
+class _Sandbox:
+    """What there is of it, put together but not started.
+
+    Attributes:
+      enclave: its enclave's half.
+
+    """
+
+    _place: Place
+    _nsm: NsmEmulator
+    _kms: KmsStandIn | None
+    _half: ParentHalf
+    enclave: EnclaveProcess
+
+    @classmethod
+    async def make(cls, config: SandboxConfig, place: Place) -> _Sandbox:
+        """Write the files and put it together, which reads some."""
+        return await trio.to_thread.run_sync(cls._make, config, place)
+
+    @classmethod
+    def _make(cls, config: SandboxConfig, place: Place) -> _Sandbox:
+        plan = config.plan
+        measurements = measurements_of(plan)
+        nsm = NsmEmulator(measurements)
+        kms = _kms_of(config, place, nsm, measurements)
+        place.write_files(plan)
+        if kms is not None:
+            place.write_trust(kms.emulator.ca_pem)
+        return cls(
+            place=place,
+            nsm=nsm,
+            kms=kms,
+            half=_half_of(config, place, kms),
+            enclave=EnclaveProcess(
+                command=config.inside(place.directory),
+                environment=place.environment(plan, config.environ),
+            ),
+        )
+
+    async def run(self) -> int:
+        """Run both halves, and return the enclave's exit code."""
+        async with trio.open_nursery() as services:
+            try:
+                await services.start(serve_nsm, self._nsm, self._place.nsm)
+                if self._kms is not None:
+                    await services.start(self._kms.serve)
+            except OSError as exc:
+                raise CannotStartError(exc.strerror or str(exc)) from exc
+            await services.start(self._half.serve)
+            code = await self.enclave.run()
+            services.cancel_scope.cancel()
+        return code
+
+
+class _QuietCollector(Collector):
+    """Hears an enclave that can be heard anyway: it writes where we do."""
+
+    def state(self, state: State) -> None:
+        """Note how far it is."""
+        self.phase = state.phase
+
+    def lines(self, lines: Lines) -> None:
+        """Drop lines: they are on the console."""
+
+
+def _kms_of(
+    config: SandboxConfig,
+    place: Place,
+    nsm: NsmEmulator,
+    measurements: BootMeasurements,
+) -> KmsStandIn | None:
+    if not config.plan.manifest.sandbox.kms_emulator:
+        if config.kms_keys is not None:
+            raise ConfigError(
+                "--kms-keys is for an emulated KMS: write kms_emulator = true in"
+                " [sandbox], or leave it out"
+            )
+        return None
+    return KmsStandIn.make(
+        config.plan,
+        directory=place.directory,
+        roots=parse_roots(nsm.root_pem),
+        pcr0=measurements.pcrs().get(0, ZERO_PCR),
+        keys=config.kms_keys,
+    )
+
+
+def _half_of(config: SandboxConfig, place: Place, kms: KmsStandIn | None) -> ParentHalf:
+    plan = config.plan if kms is None else kms.redirected
+    manifest, provider = plan.manifest, None
+    if kms is not None:
+        provider = kms.provider
+    elif manifest.credentials is not None:
+        provider = config.provider_of(manifest.credentials.source)
+    return ParentHalf(
+        # Nothing is started with nitro-cli, whatever the manifest has for it.
+        plan=attrs.evolve(plan, manifest=attrs.evolve(manifest, image=None)),
+        network=LocalVsock(place.vsock, manifest.enclave.parent_cid),
+        provider=provider,
+        collector=_QuietCollector(manifest.enclave.name),
+    )
