@@ -34,10 +34,21 @@ _COMMAND_FOLLOWS: Final = {"allow_interspersed_args": False}
 _STDIN: Final = 0
 
 
+def _without_dashes(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Drop what separates the command from the manifest."""
+    return value[1:] if value[:1] == ("--",) else value
+
+
 @click.command(context_settings=_COMMAND_FOLLOWS)
 @click.argument("manifest", type=FILE, metavar="NITRO.TOML")
 @click.argument(
-    "command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND [ARGS]...]"
+    "command",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    metavar="[-- COMMAND [ARGS]...]",
+    callback=_without_dashes,
 )
 @click.option(
     "--kms-keys",
