@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -154,6 +156,59 @@ async def test_programs_reach_what_the_manifest_names_and_nothing_else(
     assert not Path("/no-such-directory-here").exists()
     own = {os.readlink(f"/proc/self/ns/{name}") for name in os.listdir("/proc/self/ns")}
     assert not (set(found["namespaces"]) - own) & namespaces_in_use()
+    box.check_nothing_left()
+
+
+@asynccontextmanager
+async def postgres(directory: Path) -> AsyncIterator[int]:
+    """Run a PostgreSQL server on a free port of this machine, for ``postgres``."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not programs or not shutil.which("psql"):
+        pytest.skip("there is no PostgreSQL")
+    user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
+    data = directory / "data"
+    data.mkdir()
+    if user is not None:
+        directory.chmod(0o755)
+        shutil.chown(data, user)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    init = [programs[-1] / "initdb", "-D", data, "-A", "trust", "-N", "-U", "postgres"]
+    await trio.run_process(init, user=user, capture_stdout=True, cwd=data)
+    command = [programs[-1] / "postgres", "-D", data, "-h", "127.0.0.1", "-k", data]
+    async with trio.open_nursery() as nursery:
+        server = await nursery.start(
+            functools.partial(
+                trio.run_process,
+                [*command, "-p", str(port)],
+                user=user,
+                cwd=data,
+                capture_stderr=True,
+                check=False,
+            )
+        )
+        await wait_for_file(data / "postmaster.pid", "ready")
+        yield port
+        server.send_signal(signal.SIGINT)
+
+
+async def wait_for_file(path: Path, text: str) -> None:
+    while not path.exists() or text not in path.read_text():
+        await trio.sleep(0.01)
+
+
+async def test_psql_reaches_a_real_database_by_its_name(directory: Path) -> None:
+    async with postgres(directory) as port:
+        export = directory / "export"
+        export.mkdir()
+        manifest = write_manifest(directory, WHOLE.format(port=port, export=export))
+        url = f"postgresql://postgres@db.internal:{port}/postgres"
+        query = f"psql -At -c 'select 6 * 7' {url} > {export}/answer"
+        async with open_box(manifest, "sh", "-c", query) as box:
+            code = await box.logged.wait()
+
+    assert code == 0, box.logged.lines
+    assert (export / "answer").read_text() == "42\n"
     box.check_nothing_left()
 
 

@@ -30,7 +30,8 @@ class EnclaveProcess:
     """A command in namespaces of its own.
 
     Attributes:
-      command: what runs in them; the end of its standard input tells it to stop.
+      command: what runs in them; a byte on its standard input tells it to stop, and
+          the end of that that we are gone.
       environment: its environment.
 
     """
@@ -78,6 +79,10 @@ class EnclaveProcess:
         assert process.stdin is not None
         async with process.stdin:
             await self._stopping.wait()
+            with contextlib.suppress(trio.BrokenResourceError):  # it has just ended
+                await process.stdin.send_all(b"\0")
+            # Its end would say that we are gone.
+            await trio.sleep_forever()
 
 
 async def _kill(process: trio.Process) -> None:

@@ -1,8 +1,8 @@
 """The enclave's half of a sandbox: the first process in namespaces of its own.
 
 It makes of a copy of this machine what an enclave is, as far as that goes, and boots.
-Its standard input is a line to the sandbox outside, which never says anything: that it
-ends asks for a stop, and it ends by itself where the sandbox is killed.
+Its standard input is a line to the sandbox outside: a byte there asks for a stop, and
+its end, which comes when the sandbox is killed, ends everything.
 
 """
 
@@ -36,6 +36,9 @@ _RESOLVERS: Final = (Path("/run/nscd"), Path("/run/systemd/resolve"))
 
 #: The longest host name that Linux takes.
 _MAX_HOST_NAME: Final = 64
+
+#: The exit code where the sandbox was killed; hardly anybody sees it.
+_ORPHANED: Final = 137
 
 
 def _settle(plan: Plan, place: Place) -> None:
@@ -89,8 +92,9 @@ async def run_inside(
     """
     await trio.to_thread.run_sync(_settle, plan, place)
     boot = _boot_of(plan, place, parent)
+    code = _ORPHANED
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_obey, boot, lifeline)
+        nursery.start_soon(_obey, boot, lifeline, nursery.cancel_scope)
         code = await run_boot(boot)
         nursery.cancel_scope.cancel()
     return code
@@ -109,8 +113,9 @@ def _boot_of(plan: Plan, place: Place, parent: ParentLink) -> Boot:
     )
 
 
-async def _obey(boot: Boot, lifeline: int) -> None:
+async def _obey(boot: Boot, lifeline: int, everything: trio.CancelScope) -> None:
     async with trio.lowlevel.FdStream(lifeline) as stream:
         async for _ in stream:
-            pass
-    boot.stop("the sandbox")
+            boot.stop("the sandbox")
+    _log.warning("the sandbox is gone")
+    everything.cancel()
