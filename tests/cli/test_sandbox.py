@@ -1,4 +1,4 @@
-"""``trionitro sandbox`` as a process, with real programs in it and real servers here."""
+"""``trionitro sandbox`` as a process: real programs in it, real servers outside."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 import trio
 
-import tests.sandbox.inside
 from tests.cli.test_mistakes import check_one_line, run
+from tests.sandbox import inside
 from tests.sandbox.boxes import Box, namespaces_in_use, open_box, short_directory
+from tests.sandbox.inside import namespaces_of_this_process
 from trionitro._http_server import HttpRequest, HttpResponse, answer_http
 
 MINIMAL = """
@@ -36,6 +37,7 @@ WHOLE = """
     cid = 16
     command = ["false"]
     environment = {{ OWN = "from the manifest" }}
+    user = "nobody-who-is-here"
 
     [[egress]]
     host = "kms.us-west-1.amazonaws.com"
@@ -54,6 +56,9 @@ WHOLE = """
 
     [credentials]
     source = "imds"
+    [image]
+    eif = "not-started.eif"
+    memory = 64
     [sandbox]
     kms_emulator = true
 """
@@ -121,7 +126,7 @@ async def look_around(directory: Path, *, code: int) -> tuple[Box, dict[str, Any
         manifest = write_manifest(directory, WHOLE.format(port=named, export=export))
         async with open_box(
             manifest,
-            *(sys.executable, tests.sandbox.inside.__file__, str(directory)),
+            *(sys.executable, inside.__file__, str(directory)),
             *(str(named), str(unnamed), volume, str(code)),
             environment={"https_proxy": "http://127.0.0.1:9", "AWS_PROFILE": "mine"},
         ) as box:
@@ -154,7 +159,8 @@ async def test_programs_reach_what_the_manifest_names_and_nothing_else(
     assert found["environment"]["OWN"] == "from the manifest"
     assert not {"https_proxy", "AWS_PROFILE"} & set(found["environment"])
     assert not Path("/no-such-directory-here").exists()
-    own = {os.readlink(f"/proc/self/ns/{name}") for name in os.listdir("/proc/self/ns")}
+    own = set(namespaces_of_this_process())
+    assert len(set(found["namespaces"]) - own) >= 4
     assert not (set(found["namespaces"]) - own) & namespaces_in_use()
     box.check_nothing_left()
 
@@ -173,9 +179,26 @@ async def postgres(directory: Path) -> AsyncIterator[int]:
         shutil.chown(data, user)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    init = [programs[-1] / "initdb", "-D", data, "-A", "trust", "-N", "-U", "postgres"]
+    init: list[str | Path] = [
+        programs[-1] / "initdb",
+        "-D",
+        data,
+        "-A",
+        "trust",
+        "-N",
+        "-U",
+        "postgres",
+    ]
     await trio.run_process(init, user=user, capture_stdout=True, cwd=data)
-    command = [programs[-1] / "postgres", "-D", data, "-h", "127.0.0.1", "-k", data]
+    command: list[str | Path] = [
+        programs[-1] / "postgres",
+        "-D",
+        data,
+        "-h",
+        "127.0.0.1",
+        "-k",
+        data,
+    ]
     async with trio.open_nursery() as nursery:
         server = await nursery.start(
             functools.partial(
@@ -216,7 +239,8 @@ async def test_the_manifest_s_own_command_runs_and_its_exit_code_is_ours(
     directory: Path,
 ) -> None:
     manifest = write_manifest(
-        directory, MINIMAL.format(script=f"echo $TRIONITRO_NSM > {directory}/out; exit 9")
+        directory,
+        MINIMAL.format(script=f"echo $TRIONITRO_NSM > {directory}/out; exit 9"),
     )
 
     async with open_box(manifest) as box:
@@ -286,7 +310,7 @@ async def test_the_enclave_ends_by_itself_where_the_sandbox_is_killed(
         box.logged.process.kill()
         await box.logged.wait()  # until the last who has its standard error is gone
 
-    assert not box._processes()  # noqa: SLF001
+    assert not box.processes()
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,13 @@ import trio
 from tests.enclave.processes import processes_of
 from trionitro.sandbox import LoggedProcess, run_logged
 
-__all__ = ["Box", "open_box", "short_directory", "skip_without_namespaces"]
-
-NAMESPACES = ("net", "mnt", "pid", "uts", "user")
+__all__ = [
+    "Box",
+    "namespaces_in_use",
+    "open_box",
+    "short_directory",
+    "skip_without_namespaces",
+]
 
 
 @functools.cache
@@ -75,12 +79,13 @@ class Box:
 
     def check_nothing_left(self) -> None:
         """Check that no process, mount, namespace or file of it is there any more."""
-        assert not self._processes()
+        assert not self.processes()
         assert not processes_of(str(self.temporary))
         assert not list(self.temporary.iterdir())
         assert str(self.temporary) not in Path("/proc/self/mountinfo").read_text()
 
-    def _processes(self) -> list[str]:
+    def processes(self) -> list[str]:
+        """Return the processes of it that there are."""
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             try:
@@ -117,7 +122,7 @@ def namespaces_in_use() -> set[str]:
     found = set()
     for link in Path("/proc").glob("[0-9]*/ns/*"):
         try:
-            found.add(os.readlink(link))
+            found.add(str(link.readlink()))
         except OSError:
             continue
     return found

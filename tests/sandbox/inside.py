@@ -51,10 +51,16 @@ def use_kms(directory: Path) -> dict[str, str]:
     return {"plainly": plainly, "attested": attested}
 
 
+def namespaces_of_this_process() -> list[str]:
+    """Return the names that the kernel has for them."""
+    return [str(link.readlink()) for link in Path("/proc/self/ns").iterdir()]
+
+
 def serve_once(port: int) -> None:
     """Answer one connection with what it sends, in capitals."""
     with socket.create_server(("127.0.0.1", port)) as server:
-        print("serving", file=sys.stderr, flush=True)
+        sys.stderr.write("serving\n")
+        sys.stderr.flush()
         stream, _ = server.accept()
         with stream:
             stream.sendall(stream.recv(100).upper())
@@ -72,8 +78,8 @@ def look_around(named: int, unnamed: int) -> dict[str, Any]:
         "a name off the list": tcp("example.com", 80),
         "interfaces": [name for _, name in socket.if_nameindex()],
         "host name": socket.gethostname(),
-        "processes": [name for name in os.listdir("/proc") if name.isdecimal()],
-        "namespaces": [os.readlink(f"/proc/self/ns/{n}") for n in os.listdir("/proc/self/ns")],
+        "processes": [entry.name for entry in Path("/proc").glob("[0-9]*")],
+        "namespaces": namespaces_of_this_process(),
         "environment": dict(os.environ),
     }
 

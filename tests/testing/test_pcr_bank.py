@@ -150,3 +150,20 @@ def test_a_parent_without_a_role_has_a_zero() -> None:
 def test_a_measurement_has_48_bytes() -> None:
     with pytest.raises(ValueError, match="pcr1 has 47 bytes, must have 48"):
         BootMeasurements(pcr1=bytes(47))
+
+
+def test_pcrs_that_are_given_are_as_they_are() -> None:
+    """In place of what was measured, and of the zeros of debug mode."""
+    boot = BootMeasurements(debug_mode=True, given={0: b"\1" * 48, 20: b"\2" * 48})
+
+    pcrs = boot.pcrs()
+
+    assert pcrs[0] == b"\1" * 48
+    assert pcrs[20] == b"\2" * 48
+    assert 1 not in pcrs
+
+
+@pytest.mark.parametrize("given", [{0: b"short"}, {32: b"\1" * 48}, {-1: b"\1" * 48}])
+def test_what_cannot_be_a_pcr_is_refused(given: dict[int, bytes]) -> None:
+    with pytest.raises(ValueError, match="PCRs 0 to 31 of 48 bytes"):
+        BootMeasurements(given=given)

@@ -34,6 +34,15 @@ _COMMAND_FOLLOWS: Final = {"allow_interspersed_args": False}
 _STDIN: Final = 0
 
 
+_exports_option = click.option(
+    "--exports",
+    type=click.Path(path_type=Path, resolve_path=True),
+    default="/",
+    metavar="DIRECTORY",
+    help="Look for the volumes' exports below this directory.  [default: /]",
+)
+
+
 def _without_dashes(
     ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
 ) -> tuple[str, ...]:
@@ -50,6 +59,7 @@ def _without_dashes(
     metavar="[-- COMMAND [ARGS]...]",
     callback=_without_dashes,
 )
+@_exports_option
 @click.option(
     "--kms-keys",
     type=FILE,
@@ -61,6 +71,7 @@ def sandbox(
     *,
     manifest: str,
     command: tuple[str, ...],
+    exports: Path,
     kms_keys: str | None,
     log_format: LogFormat,
     verbosity: int,
@@ -75,6 +86,7 @@ def sandbox(
     """
     set_up_logging(log_format, verbosity=verbosity)
     settings = ["--log-format", log_format, *["-v"] * verbosity]
+    settings += ["--exports", str(exports)]
     inside = functools.partial(_command_inside, settings, [manifest, *command])
     config = SandboxConfig(
         plan=_read(manifest, command),
@@ -90,12 +102,14 @@ def sandbox(
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.argument("manifest", type=FILE)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@_exports_option
 @log_options
 def sandbox_enclave(
     *,
     directory: Path,
     manifest: str,
     command: tuple[str, ...],
+    exports: Path,
     log_format: LogFormat,
     verbosity: int,
 ) -> int:
@@ -103,8 +117,8 @@ def sandbox_enclave(
     plan, place = _read(manifest, command), Place(directory)
     parent = parent_link(plan, place)
     set_up_logging(log_format, verbosity=verbosity, copy=parent.write_log)
-    run = functools.partial(run_inside, plan, place, parent, lifeline=_STDIN)
-    return run_async(run)
+    run = functools.partial(run_inside, exports=exports, lifeline=_STDIN)
+    return run_async(run, plan, place, parent)
 
 
 def _command_inside(

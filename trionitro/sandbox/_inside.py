@@ -19,7 +19,7 @@ import trio
 
 from trionitro._exceptions import CannotStartError
 from trionitro.enclave import Boot, Console, Machine, ParentLink, run_boot
-from trionitro.manifest import Plan
+from trionitro.manifest import Plan, PlannedVolume
 from trionitro.nsm import UnixNsm
 from trionitro.sandbox._mounts import bind, cover, make_directory
 from trionitro.sandbox._place import Place
@@ -41,14 +41,10 @@ _MAX_HOST_NAME: Final = 64
 _ORPHANED: Final = 137
 
 
-def _settle(plan: Plan, place: Place) -> None:
+def _settle(plan: Plan, place: Place, exports: Path) -> None:
     """Make this machine the enclave's: its name, its files, its volumes.
 
     Only ever called in namespaces that are nobody else's.
-
-    Raises:
-      CannotStartError: if something of it can't be had.
-
     """
     socket.sethostname(plan.manifest.enclave.name[:_MAX_HOST_NAME])
     for resolver in _RESOLVERS:
@@ -58,16 +54,19 @@ def _settle(plan: Plan, place: Place) -> None:
         if (_ETC / file.name).exists():
             bind(file, (_ETC / file.name).resolve())
     for volume in plan.volumes:
-        export, mount = Path(volume.export), Path(volume.mount)
-        if not export.is_dir():
-            raise CannotStartError(
-                f"{volume.place}: there is no directory {export} on this machine, which"
-                " a sandbox has in place of the NFS export: create it"
-            )
-        aside = Path(tempfile.mkdtemp(dir=place.directory))
-        make_directory(mount, aside=aside)
-        bind(export, mount, read_only=volume.read_only)
-        _log.info("volume", volume=volume.place, did=f"{export} bound to {mount}")
+        _bind_volume(volume, place, exports)
+
+
+def _bind_volume(volume: PlannedVolume, place: Place, exports: Path) -> None:
+    export, mount = exports / volume.export.lstrip("/"), Path(volume.mount)
+    if not export.is_dir():
+        raise CannotStartError(
+            f"{volume.place}: there is no directory {export} on this machine, which a"
+            " sandbox has in place of the NFS export: create it, or give --exports"
+        )
+    make_directory(mount, aside=Path(tempfile.mkdtemp(dir=place.directory)))
+    bind(export, mount, read_only=volume.read_only)
+    _log.info("volume", volume=volume.place, did=f"{export} bound to {mount}")
 
 
 def parent_link(plan: Plan, place: Place) -> ParentLink:
@@ -76,7 +75,7 @@ def parent_link(plan: Plan, place: Place) -> ParentLink:
 
 
 async def run_inside(
-    plan: Plan, place: Place, parent: ParentLink, *, lifeline: int
+    plan: Plan, place: Place, parent: ParentLink, *, exports: Path, lifeline: int
 ) -> int:
     """Settle, boot, run the application to its end, and return its exit code.
 
@@ -84,13 +83,14 @@ async def run_inside(
       plan: the enclave's, the same as outside.
       place: the sandbox's.
       parent: the line to the parent's half.
+      exports: the directory below which the volumes' exports are.
       lifeline: file descriptor of the line to the sandbox outside; closed at the end.
 
     Raises:
       CannotStartError: if this machine can't be settled, or a step of the boot fails.
 
     """
-    await trio.to_thread.run_sync(_settle, plan, place)
+    await trio.to_thread.run_sync(_settle, plan, place, exports)
     boot = _boot_of(plan, place, parent)
     code = _ORPHANED
     async with trio.open_nursery() as nursery:
