@@ -79,3 +79,21 @@ async def test_it_says_what_to_do_where_namespaces_are_not_allowed(
     assert "unshare failed: Not permitted" in str(caught.value)
     assert "sysctl" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("uid", "works"), [(0, True), (1000, False)])
+async def test_only_root_does_without_a_user_namespace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int, works: bool
+) -> None:
+    """And only where there is none to be had."""
+    unshare = tmp_path / "unshare"
+    unshare.write_text('#!/bin/sh\n[ "$1" != --user ] || exit 1\n')
+    unshare.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+
+    if works:
+        assert (await command_in_namespaces(["true"]))[:2] == ["unshare", "--net"]
+    else:
+        with pytest.raises(CannotStartError):
+            await command_in_namespaces(["true"])
