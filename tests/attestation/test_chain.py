@@ -461,6 +461,30 @@ def test_documents_are_signed_on_p_384_only() -> None:
             signing_key_of(certificate)
 
 
+def test_a_key_of_no_known_kind_signs_nothing() -> None:
+    """Here it is on a curve that has a number, and nothing else."""
+    der = good_chain()[LEAF].der.replace(P384, P384[:-1] + b"\x63", 1)
+
+    with pytest.raises(UntrustedChain, match="no known kind"):
+        signing_key_of(x509.load_der_x509_certificate(der))
+
+
+#: The object identifier 1.3.132.0.34, as DER.
+P384 = bytes.fromhex("06052b81040022")
+
+
+def test_a_signer_without_a_name_is_called_so() -> None:
+    chain = chain_with(
+        LEAF,
+        lambda profile: attrs.evolve(
+            with_usage("key_agreement")(profile), subject=x509.Name([])
+        ),
+    )
+
+    with pytest.raises(WrongKeyUsage, match="no common name"):
+        check(chain)
+
+
 def certificate_for(
     key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
 ) -> x509.Certificate:

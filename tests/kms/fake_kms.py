@@ -1,3 +1,4 @@
+# ruff: noqa: D102, N802  the methods are named after KMS's operations
 """A KMS that believes whatever it is told: just enough for a client to talk to.
 
 It checks no signature, no policy and no document. What it encrypts for a recipient
@@ -15,7 +16,6 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import attrs
-import cbor2
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -28,48 +28,20 @@ from cryptography.hazmat.primitives.serialization import (
 from tests.kms.envelopes import envelope_for, rsa_key
 from tests.kms.servers import Served, serving, trusting_tls
 from trionitro._http_server import HttpRequest, HttpResponse
+from trionitro.attestation import decode_attestation_untrusted
 from trionitro.kms._client import KmsClient
 from trionitro.kms._credentials import Credentials
+from trionitro.nsm import Nsm
+from trionitro.testing import NsmEmulator
 
 HOST: Final = "kms.eu-west-1.amazonaws.com"
 KEY_ARN: Final = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd"
 SECRET: Final = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"
 TOKEN: Final = "FwoGZXIvYXdzSESSIONTOKENMARKER"
-PCR0: Final = bytes(range(48))
 
 CREDENTIALS: Final = Credentials(
     access_key_id="ASIAEXAMPLE", secret_access_key=SECRET, session_token=TOKEN
 )
-
-
-@attrs.define
-class FakeNsm:
-    """Makes documents that nobody signed, and counts them."""
-
-    pcrs: dict[int, bytes] = attrs.field(factory=lambda: {0: PCR0, 3: bytes(48)})
-    made: int = 0
-
-    async def attest(
-        self,
-        *,
-        user_data: bytes | None = None,
-        nonce: bytes | None = None,
-        public_key: bytes | None = None,
-    ) -> bytes:
-        self.made += 1
-        payload = {
-            "module_id": f"i-1234-enc{self.made}",
-            "digest": "SHA384",
-            "timestamp": 1_700_000_000_000 + self.made,
-            "pcrs": self.pcrs,
-            "certificate": b"certificate",
-            "cabundle": [b"root"],
-            "public_key": public_key,
-            "user_data": user_data,
-            "nonce": nonce,
-        }
-        protected = cbor2.dumps({1: -35})
-        return cbor2.dumps([protected, {}, cbor2.dumps(payload), b"s" * 96])
 
 
 def encode(data: bytes) -> str:
@@ -95,6 +67,7 @@ class FakeKms:
 
     Attributes:
       answers: put here what is to be answered first, or a function that makes it.
+      lengthen: by how many bytes what is for a recipient is too long.
       stored: what each ciphertext decrypts to, and under which context.
 
     """
@@ -102,6 +75,7 @@ class FakeKms:
     answers: list[HttpResponse | Callable[[], HttpResponse]] = attrs.field(factory=list)
     stored: dict[bytes, tuple[bytes, dict[str, str]]] = attrs.field(factory=dict)
     policy: str = "{}"
+    lengthen: int = 0
 
     async def respond(self, request: HttpRequest) -> HttpResponse:
         if self.answers:
@@ -124,25 +98,27 @@ class FakeKms:
         self, plaintext: bytes, members: dict[str, Any]
     ) -> dict[str, Any]:
         document = base64.b64decode(members["Recipient"]["AttestationDocument"])
-        key = load_der_public_key(cbor2.loads(cbor2.loads(document)[2])["public_key"])
+        public_key = decode_attestation_untrusted(document).public_key
+        assert public_key is not None
+        key = load_der_public_key(public_key)
         assert isinstance(key, rsa.RSAPublicKey)
-        sealed = envelope_for(key, plaintext)
+        sealed = envelope_for(key, plaintext + bytes(self.lengthen))
         return {"CiphertextForRecipient": encode(sealed), "KeyId": KEY_ARN}
 
-    def do_Decrypt(self, members: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+    def do_Decrypt(self, members: dict[str, Any]) -> dict[str, Any]:
         plaintext, context = self.stored[base64.b64decode(members["CiphertextBlob"])]
         if context != members.get("EncryptionContext", {}):
             raise KeyError
         return self.for_recipient(plaintext, members)
 
-    def do_GenerateDataKey(self, members: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+    def do_GenerateDataKey(self, members: dict[str, Any]) -> dict[str, Any]:
         plaintext = os.urandom(members["NumberOfBytes"])
         return {
             **self.for_recipient(plaintext, members),
             "CiphertextBlob": self.keep(plaintext, members),
         }
 
-    def do_GenerateDataKeyPair(self, members: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+    def do_GenerateDataKeyPair(self, members: dict[str, Any]) -> dict[str, Any]:
         spec = members["KeyPairSpec"]
         private = make_key(spec)
         plaintext = private.private_bytes(
@@ -158,17 +134,17 @@ class FakeKms:
             "KeyPairSpec": spec,
         }
 
-    def do_GenerateRandom(self, members: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+    def do_GenerateRandom(self, members: dict[str, Any]) -> dict[str, Any]:
         return self.for_recipient(os.urandom(members["NumberOfBytes"]), members)
 
-    def do_DeriveSharedSecret(self, members: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+    def do_DeriveSharedSecret(self, members: dict[str, Any]) -> dict[str, Any]:
         return self.for_recipient(b"shared secret", members)
 
-    def do_Encrypt(self, members: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+    def do_Encrypt(self, members: dict[str, Any]) -> dict[str, Any]:
         plaintext = base64.b64decode(members["Plaintext"])
         return {"CiphertextBlob": self.keep(plaintext, members), "KeyId": KEY_ARN}
 
-    def do_CreateKey(self, members: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+    def do_CreateKey(self, members: dict[str, Any]) -> dict[str, Any]:
         self.policy = members.get("Policy", self.policy)
         return {
             "KeyMetadata": {
@@ -182,12 +158,14 @@ class FakeKms:
             }
         }
 
-    do_DescribeKey = do_CreateKey
+    def do_DescribeKey(self, members: dict[str, Any]) -> dict[str, Any]:
+        """Describe the one key."""
+        return self.do_CreateKey(members)
 
-    def do_GetKeyPolicy(self, members: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+    def do_GetKeyPolicy(self, members: dict[str, Any]) -> dict[str, Any]:
         return {"Policy": self.policy, "PolicyName": "default"}
 
-    def do_PutKeyPolicy(self, members: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+    def do_PutKeyPolicy(self, members: dict[str, Any]) -> dict[str, Any]:
         self.policy = members["Policy"]
         return {}
 
@@ -215,23 +193,23 @@ class World:
     client: KmsClient
     kms: FakeKms
     served: Served
-    nsm: FakeNsm
+    device: NsmEmulator
 
 
 @asynccontextmanager
 async def fake_world(**settings: Any) -> AsyncIterator[World]:
     """Run a fake KMS behind TLS on a vsock, and open a client of it."""
-    kms, nsm = FakeKms(), FakeNsm()
+    kms, device = FakeKms(), NsmEmulator()
     async with serving(kms.respond, tls=HOST) as served:
         client = KmsClient(
             **{
                 "region": "eu-west-1",
                 "credentials": CREDENTIALS,
-                "nsm": nsm,
+                "nsm": Nsm(device),
                 "network_backend": served.backend,
                 "tls": trusting_tls(),
                 **settings,
             }
         )
         async with client:
-            yield World(client, kms, served, nsm)
+            yield World(client, kms, served, device)

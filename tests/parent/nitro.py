@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final, Self
 
 import attrs
-import trio
 
 from trionitro._control import EnclaveControl, EnclaveLogs
 from trionitro.abc import VsockNetwork
@@ -102,11 +101,6 @@ class FakeNitro:
     def answer(self, text: str) -> None:
         """Have it answer something else when it is asked what runs."""
         (self.directory / "answer").write_text(text)
-
-    async def wait_started(self) -> None:
-        """Wait until an enclave runs."""
-        while not self.runs:
-            await trio.sleep(0.01)  # another process's file, which nobody announces
 
 
 def control_of(plan: Plan, network: VsockNetwork) -> EnclaveControl:

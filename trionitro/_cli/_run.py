@@ -20,7 +20,6 @@ from trionitro._exceptions import (
     leaves,
 )
 from trionitro.nsm import NsmError, NsmUnavailableError
-from trionitro.sandbox import DemoFailedError
 
 __all__ = ["run_async", "run_command"]
 
@@ -30,7 +29,6 @@ _EXPECTED: Final = (
     ConfigError,
     CannotStartError,
     NotAllowedError,
-    DemoFailedError,
     NsmError,
     NsmUnavailableError,
 )
@@ -63,8 +61,17 @@ def _run(command: click.Command, prog: str, args: Sequence[str] | None) -> int:
     return code if isinstance(code, int) else 0
 
 
-def run_async(fn: Callable[..., Awaitable[T]], *args: object) -> T:
+def run_async(
+    fn: Callable[..., Awaitable[T]],
+    *args: object,
+    expected: tuple[type[Exception], ...] = (),
+) -> T:
     """Run ``fn(*args)`` in Trio.
+
+    Args:
+      fn: what to run.
+      args: of ``fn``.
+      expected: what else it may raise that a line explains.
 
     Raises:
       click.ClickException: with one line, for what a user can mend.
@@ -76,7 +83,9 @@ def run_async(fn: Callable[..., Awaitable[T]], *args: object) -> T:
         problems = list(leaves(exc))
         if all(isinstance(problem, KeyboardInterrupt) for problem in problems):
             raise KeyboardInterrupt from None
-        if not all(isinstance(problem, _EXPECTED) for problem in problems):
+        if not all(
+            isinstance(problem, (*_EXPECTED, *expected)) for problem in problems
+        ):
             raise
         kind = (
             click.UsageError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
@@ -46,6 +47,10 @@ class KmsCaller:
     max_connections: int
     _service: KmsService | None = attrs.field(default=None, init=False)
     _opening: trio.Lock = attrs.field(factory=trio.Lock, init=False)
+    _places: trio.CapacityLimiter = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._places = trio.CapacityLimiter(self.max_connections)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -57,6 +62,10 @@ class KmsCaller:
 
     async def call(self, operation: str, **members: Any) -> Answer:
         """Call ``operation`` with those of ``members`` that say anything."""
+        async with self._places:
+            return await self._call_now(operation, members)
+
+    async def _call_now(self, operation: str, members: Mapping[str, Any]) -> Answer:
         service = await self._open()
         given = {name: value for name, value in members.items() if value}
         return await service.call(operation, given)
@@ -76,15 +85,16 @@ class KmsCaller:
                 f"{operation} attests, and this client has no nsm: give it one, such"
                 " as trionitro.nsm.Nsm(…)"
             )
-        document = await self.recipient.attest()
-        try:
-            answer = await self.call(
-                operation, **members, **recipient_members(document)
-            )
-        except KmsError as problem:
-            if problem.code == "AccessDeniedException":
-                problem.pcrs = attested_pcrs(document)
-            raise
+        # The place comes first: a document that waited for one would grow old.
+        async with self._places:
+            document = await self.recipient.attest()
+            attested = {**members, **recipient_members(document)}
+            try:
+                answer = await self._call_now(operation, attested)
+            except KmsError as problem:
+                if problem.code == "AccessDeniedException":
+                    problem.pcrs = dict(attested_pcrs(document))
+                raise
         return answer, await self.recipient.open_untrusted(answer)
 
     async def _open(self) -> KmsService:

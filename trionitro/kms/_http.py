@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ssl
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, assert_never, final
@@ -41,8 +41,7 @@ __all__ = [
     "fetch",
 ]
 
-#: Seconds for a connection to be made and, again, for its TLS handshake: until then
-#: the peer has proved nothing.
+#: Seconds for a connection to be made and, again, for its TLS handshake.
 _CONNECT_TIMEOUT: Final = 10.0
 
 _SocketOption = (
@@ -268,20 +267,48 @@ def default_tls() -> ssl.SSLContext:
     return httpcore.default_ssl_context()
 
 
+@attrs.define(eq=False)
+class _Body:
+    """Bytes as httpcore sends them, in one piece.
+
+    httpcore's own is a generator, which a cancelled request leaves to the garbage
+    collector, and that to a warning of Trio's.
+
+    """
+
+    _content: bytes
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _Body(self._content)
+
+    async def __anext__(self) -> bytes:
+        if not self._content:
+            raise StopAsyncIteration
+        content, self._content = self._content, b""
+        return content
+
+
 async def fetch(
     pool: httpcore.AsyncConnectionPool,
-    request: httpcore.Request,
+    method: str,
+    url: str,
     *,
+    headers: Iterable[tuple[str, str]],
+    content: bytes = b"",
     max_body: int,
-    connect_timeout: float = _CONNECT_TIMEOUT,
 ) -> HttpAnswer:
     """Send a request, and read the whole answer.
 
+    A connection that isn't made within ten seconds, or whose TLS handshake takes
+    longer, is given up: until then the peer has proved nothing.
+
     Args:
       pool: whose connections to use.
-      request: what to send.
+      method: in capitals.
+      url: where to.
+      headers: all of them, ``Host`` and ``Content-Length`` too.
+      content: the body.
       max_body: the most bytes that an answer may have.
-      connect_timeout: seconds for a connection, and again for its TLS handshake.
 
     Raises:
       OSError: if there was no connection, or it broke.
@@ -291,24 +318,32 @@ async def fetch(
       The peer may have acted on the request. Its connection is not used again.
 
     """
-    request.extensions = {
-        **request.extensions,
-        "timeout": {"connect": connect_timeout},
-    }
+    request = httpcore.Request(
+        method,
+        url,
+        headers=list(headers),
+        content=_Body(content),
+        extensions={"timeout": {"connect": _CONNECT_TIMEOUT}},
+    )
+    body = bytearray()
     try:
         response = await pool.handle_async_request(request)
         try:
-            body = bytearray()
             async for chunk in response.aiter_stream():
                 body += chunk
                 if len(body) > max_body:
-                    raise ProtocolError(f"an answer of more than {max_body} bytes")
+                    # The next chunk is an error then. Nobody may leave this loop: it
+                    # would leave httpcore's generators to the garbage collector.
+                    await response.aclose()
         finally:
             await response.aclose()
     except (httpcore.NetworkError, httpcore.TimeoutException) as problem:
-        raise _os_error(request, problem) from problem
+        if len(body) <= max_body:
+            raise _os_error(request, problem) from problem
     except httpcore.RemoteProtocolError as problem:
         raise ProtocolError(f"an answer that is no HTTP: {problem}") from problem
+    if len(body) > max_body:
+        raise ProtocolError(f"an answer of more than {max_body} bytes")
     return HttpAnswer(
         status=response.status,
         headers={

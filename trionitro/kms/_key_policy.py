@@ -176,6 +176,9 @@ def _conditions(
         if not 0 <= index < PCR_COUNT:
             raise ConfigError(f"PCR{index} is none of PCR0 to PCR{PCR_COUNT - 1}")
         wanted[f"PCR{index}"] = values
+    for name, values in wanted.items():
+        if not values:
+            raise ConfigError(f"{name} has no value that it may have")
     return {
         f"{PREFIX}{name}": [
             _hex(name, value, allow_debug=allow_debug) for value in _several(values)

@@ -157,7 +157,10 @@ class HttpSource:
         # A connection of its own: it is hours until the next time.
         async with httpcore.AsyncConnectionPool(network_backend=self.backend) as pool:
             host = ("Host", self.origin.partition("//")[2])
-            request = httpcore.Request(
-                method, f"{self.origin}{path}", headers=[host, *headers.items()]
+            return await fetch(
+                pool,
+                method,
+                f"{self.origin}{path}",
+                headers=[host, *headers.items()],
+                max_body=_MAX_ANSWER,
             )
-            return await fetch(pool, request, max_body=_MAX_ANSWER)

@@ -128,12 +128,10 @@ class KmsService:
         length = ("Content-Length", str(len(body)))
         return await fetch(
             self.pool,
-            httpcore.Request(
-                "POST",
-                f"{self.url}/",
-                headers=list(signed.with_headers(length).headers),
-                content=body,
-            ),
+            "POST",
+            f"{self.url}/",
+            headers=signed.with_headers(length).headers,
+            content=body,
             max_body=MAX_ANSWER,
         )
 

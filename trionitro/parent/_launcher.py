@@ -96,7 +96,12 @@ class Launcher:
             if not found.is_running:
                 continue
             if self._is_ours(found):
-                _log.warning("taken over", enclave=own.name, id=found.enclave_id)
+                _log.warning(
+                    "taken over",
+                    enclave=own.name,
+                    id=found.enclave_id,
+                    debug=found.is_debug,
+                )
                 return True
             if found.cid == own.cid or found.name == own.name:
                 raise CannotStartError(_conflict(found))

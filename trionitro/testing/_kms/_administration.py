@@ -1,7 +1,8 @@
-"""The operations that manage keys: made, described, allowed, disabled, deleted, named."""
+"""The operations that manage keys, from their creation to their deletion."""
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from typing import Any, Final
 
@@ -33,8 +34,6 @@ __all__ = [
     "put_key_policy",
     "schedule_key_deletion",
 ]
-
-_DAY: Final = 86400
 
 #: Of waiting, unless the request says otherwise.
 _WINDOW_DAYS: Final = 30
@@ -113,10 +112,10 @@ async def schedule_key_deletion(call: Call) -> dict[str, Any]:
     key = _not_pending(_permitted(call))
     days = call.input.get("PendingWindowInDays", _WINDOW_DAYS)
     key.state = KeyState.PENDING_DELETION
-    key.deletion = call.store.clock() + days * _DAY
+    key.deletion = call.store.clock() + dt.timedelta(days=days)
     return {
         "KeyId": key.arn,
-        "DeletionDate": key.deletion,
+        "DeletionDate": key.deletion.timestamp(),
         "KeyState": key.state.value,
         "PendingWindowInDays": days,
     }
@@ -134,10 +133,6 @@ async def cancel_key_deletion(call: Call) -> dict[str, Any]:
 async def create_alias(call: Call) -> dict[str, Any]:
     """``CreateAlias``."""
     name = call.input["AliasName"]
-    if not name.startswith("alias/") or name.startswith("alias/aws/"):
-        raise validation(
-            "Alias must start with the prefix alias/, and not with alias/aws/."
-        )
     call.authorize_without_key(call.store.arn(name))
     key = call.store.find(call.input["TargetKeyId"])
     call.authorize(key)
@@ -146,7 +141,10 @@ async def create_alias(call: Call) -> dict[str, Any]:
             "AlreadyExistsException",
             f"An alias with the name {call.store.arn(name)} already exists",
         )
-    call.store.aliases[name] = key.key_id
+    try:
+        call.store.name(key, name)
+    except ConfigError as problem:
+        raise validation(str(problem)) from None
     return {}
 
 

@@ -12,7 +12,6 @@ import hmac
 from collections.abc import Mapping
 from typing import Final
 
-
 from trionitro._exceptions import ProtocolError
 from trionitro._http_server import HttpRequest
 from trionitro.kms._sigv4 import (
@@ -69,7 +68,7 @@ def authenticate(
         raise _unknown_token()
     _check_scope(authorization, region, timestamp)
     _check_time(signed_at, now)
-    _check_signature(request, authorization, access_key.secret_access_key, timestamp)
+    _check_signature(request, authorization, access_key, timestamp)
     _check_session(request, access_key, now)
     return access_key
 
@@ -106,7 +105,10 @@ def _check_time(signed_at: dt.datetime, now: dt.datetime) -> None:
 
 
 def _check_signature(
-    request: HttpRequest, authorization: Authorization, secret: str, timestamp: str
+    request: HttpRequest,
+    authorization: Authorization,
+    access_key: AccessKey,
+    timestamp: str,
 ) -> None:
     for name in _MUST_BE_SIGNED:
         if name not in authorization.signed_headers:
@@ -122,6 +124,7 @@ def _check_signature(
         headers=tuple(request.headers.items()),
         body=request.body,
     )
+    secret = access_key.credentials.secret_access_key
     expected = signature_of(received, authorization, secret, timestamp=timestamp)
     if not hmac.compare_digest(expected, authorization.signature):
         raise _bad_signature(_MISMATCH)
@@ -131,10 +134,11 @@ def _check_session(
     request: HttpRequest, access_key: AccessKey, now: dt.datetime
 ) -> None:
     token = request.headers.get("x-amz-security-token", "")
-    expected = access_key.session_token or ""
+    expected = access_key.credentials.session_token or ""
     if not hmac.compare_digest(token.encode(), expected.encode()):
         raise _unknown_token()
-    if access_key.expires is not None and access_key.expires <= now.timestamp():
+    expires_at = access_key.credentials.expires_at
+    if expires_at is not None and expires_at <= now:
         raise KmsFault(
             "ExpiredTokenException",
             "The security token included in the request is expired",

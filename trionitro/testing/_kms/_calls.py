@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from trionitro.kms import explain_denial
 from trionitro.kms._policy import Policy
 from trionitro.kms._policy_decision import (
     AccessRequest,
@@ -84,10 +85,9 @@ class Call:
         request = self._request(action or self.operation, key.arn, context)
         by_key = judge(key.policy, request)
         by_identity = judge(self.identity_policy, request)
-        self._refuse_denied(request, by_key, "a resource-based policy")
-        self._refuse_denied(request, by_identity, "an identity-based policy")
-        if by_key.effect is Effect.SILENT:
-            self._refuse(request, "because no resource-based policy allows")
+        if by_key.effect in (Effect.DENIED, Effect.SILENT):
+            self._refuse_by_key_policy(request, by_key, key.policy)
+        self._refuse_denied(request, by_identity)
         foreign = self.caller.account != self.store.account
         if (
             foreign or by_key.effect is Effect.DELEGATED
@@ -103,7 +103,7 @@ class Call:
         """
         request = self._request(self.operation, resource, {})
         verdict = judge(self.identity_policy, request)
-        self._refuse_denied(request, verdict, "an identity-based policy")
+        self._refuse_denied(request, verdict)
         if verdict.effect is not Effect.ALLOWED:
             self._refuse(request, "because no identity-based policy allows")
 
@@ -126,14 +126,14 @@ class Call:
             )
 
     def reveal(self, member: str, plaintext: bytes) -> dict[str, bytes]:
-        """Return ``plaintext`` as ``member``, or in an envelope if it is for an enclave."""
+        """Return ``plaintext`` as ``member``, or sealed if it is for an enclave."""
         if self.recipient is None:
             return {member: plaintext}
         sealed = seal_envelope(plaintext, self.recipient.key, self.shape)
         return {"CiphertextForRecipient": sealed}
 
     def _request(self, action: str, resource: str, keys: Keys) -> AccessRequest:
-        document = self.recipient and self.recipient.document
+        document = None if self.recipient is None else self.recipient.document
         return AccessRequest(
             action=f"kms:{action}",
             resource=resource,
@@ -141,15 +141,33 @@ class Call:
             context=request_context({**self.keys, **keys, **recipient_keys(document)}),
         )
 
-    def _refuse_denied(
-        self, request: AccessRequest, verdict: Verdict, where: str
+    def _refuse_by_key_policy(
+        self, request: AccessRequest, verdict: Verdict, policy: Policy
     ) -> None:
-        if verdict.effect is Effect.DENIED:
-            self._refuse(request, f"with an explicit deny in {where}")
+        why = explain_denial(
+            policy,
+            None if self.recipient is None else self.recipient.document,
+            action=request.action,
+            caller=request.caller.arn,
+            context=request.context,
+        )
+        reason = (
+            "with an explicit deny in a resource-based policy"
+            if verdict.effect is Effect.DENIED
+            else "because no resource-based policy allows"
+        )
+        self._refuse(request, reason, why)
 
-    def _refuse(self, request: AccessRequest, reason: str) -> None:
+    def _refuse_denied(self, request: AccessRequest, verdict: Verdict) -> None:
+        if verdict.effect is Effect.DENIED:
+            self._refuse(request, "with an explicit deny in an identity-based policy")
+
+    def _refuse(
+        self, request: AccessRequest, reason: str, why: Iterable[str] = ()
+    ) -> None:
         allows = f" the {request.action} action" if reason.endswith("allows") else ""
         raise access_denied(
             f"User: {self.caller.arn} is not authorized to perform: {request.action} on"
-            f" resource: {request.resource} {reason}{allows}"
+            f" resource: {request.resource} {reason}{allows}",
+            why,
         )

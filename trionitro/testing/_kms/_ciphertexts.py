@@ -1,8 +1,8 @@
-"""What Encrypt returns for a symmetric key: a blob that names its key.
+r"""What Encrypt returns for a symmetric key: a blob that names its key.
 
 The real form is KMS's own business, and so is this one::
 
-    "trionitro-kms\\x01"   length of the key's ARN (2)   ARN   nonce (12)   AES-256-GCM
+    "trionitro-kms\x01"   length of the key's ARN (2)   ARN   nonce (12)   AES-256-GCM
 
 What stands before the nonce is authenticated, and so is the encryption context,
 sorted: a blob doesn't open under another context.

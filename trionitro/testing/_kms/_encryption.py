@@ -16,7 +16,11 @@ from trionitro.testing._kms._ciphertexts import (
     encrypt as make_ciphertext,
 )
 from trionitro.testing._kms._ciphertexts import parse_ciphertext_untrusted
-from trionitro.testing._kms._faults import KmsFault, access_denied, not_found, validation
+from trionitro.testing._kms._faults import (
+    KmsFault,
+    access_denied,
+    validation,
+)
 from trionitro.testing._kms._keys import Key
 from trionitro.testing._kms._specs import OAEP, SYMMETRIC
 
@@ -146,7 +150,8 @@ def symmetric_key(
 
 
 def _data_key(call: Call) -> tuple[Key, bytes, bytes]:
-    spec, size = call.input.get("KeySpec"), call.input.get("NumberOfBytes")
+    spec: str | None = call.input.get("KeySpec")
+    size: Any = call.input.get("NumberOfBytes")
     if (spec is None) == (size is None):
         raise validation(
             "Please specify either number of bytes or key spec."
@@ -154,7 +159,7 @@ def _data_key(call: Call) -> tuple[Key, bytes, bytes]:
             else "Please specify either number of bytes or key spec, but not both."
         )
     key = symmetric_key(call)
-    data_key = os.urandom(size or _DATA_KEY_SIZES[spec])
+    data_key = os.urandom(size if spec is None else _DATA_KEY_SIZES[spec])
     blob = make_ciphertext(key, data_key, call.input.get("EncryptionContext", {}))
     return key, data_key, blob
 

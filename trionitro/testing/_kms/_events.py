@@ -21,6 +21,8 @@ class KmsEvent:
       recipient: the attestation document that was sent and verified, or None.
       code: of the error that was answered, or None.
       message: the text of the error, or None.
+      why: what in the key policy stood in the way, a line each, as
+          :func:`.explain_denial` tells it. KMS itself tells nobody.
 
     """
 
@@ -31,3 +33,4 @@ class KmsEvent:
     recipient: AttestationDocument | None = attrs.field(default=None, repr=False)
     code: str | None = None
     message: str | None = None
+    why: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ nobody has, the text is ours and names the cause.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import attrs
@@ -25,19 +26,21 @@ _CAPITAL: Final = frozenset({"AccessDeniedException"})
 
 
 @attrs.frozen
-class KmsFault(Exception):
+class KmsFault(Exception):  # noqa: N818  an answer, and no error of ours
     """An error that a client is answered.
 
     Attributes:
       code: the ``__type``, such as ``NotFoundException``.
       message: the text; empty where KMS gives none.
       status: of the HTTP response.
+      why: what KMS would never tell, a line each; for who runs the emulator.
 
     """
 
     code: str
     message: str = ""
     status: int = 400
+    why: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}" if self.message else self.code
@@ -70,6 +73,6 @@ def wrong_state(message: str) -> KmsFault:
     return KmsFault("KMSInvalidStateException", message)
 
 
-def access_denied(message: str) -> KmsFault:
+def access_denied(message: str, why: Iterable[str] = ()) -> KmsFault:
     """Make the error for what policies don't allow."""
-    return KmsFault("AccessDeniedException", message)
+    return KmsFault("AccessDeniedException", message, why=tuple(why))

@@ -108,9 +108,7 @@ INPUTS: Final[Mapping[str, Structure]] = {
     "GenerateDataKeyPair": _of(
         {**_DATA_KEY_PAIR, "Recipient": _RECIPIENT}, "KeyId", "KeyPairSpec"
     ),
-    "GenerateDataKeyPairWithoutPlaintext": _of(
-        _DATA_KEY_PAIR, "KeyId", "KeyPairSpec"
-    ),
+    "GenerateDataKeyPairWithoutPlaintext": _of(_DATA_KEY_PAIR, "KeyId", "KeyPairSpec"),
     "GenerateRandom": _of(
         {
             "NumberOfBytes": Integer(1, 1024),

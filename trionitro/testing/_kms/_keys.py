@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import enum
 import re
 import uuid
@@ -10,6 +11,7 @@ from typing import Any, Final
 
 import attrs
 
+from trionitro._exceptions import ConfigError
 from trionitro.kms._policy import Policy, parse_policy
 from trionitro.testing._kms._faults import KmsFault, not_found, wrong_state
 from trionitro.testing._kms._specs import SYMMETRIC, Material, spec_algorithms
@@ -17,6 +19,8 @@ from trionitro.testing._kms._specs import SYMMETRIC, Material, spec_algorithms
 __all__ = ["Key", "KeyState", "KeyStore", "default_policy"]
 
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
+
+_ALIAS: Final = re.compile(r"alias/(?!aws/)[a-zA-Z0-9:/_-]{1,250}")
 
 #: The member of KeyMetadata that lists what a key of this usage does.
 _ALGORITHMS_MEMBER: Final = {
@@ -44,7 +48,7 @@ class Key:
       usage: what it is for, ``ENCRYPT_DECRYPT``.
       material: the key itself.
       policy_text: the key policy, as it was put.
-      created: seconds since 1970, as are all times here.
+      created: when it was.
       description: for people.
       state: what it is ready for.
       deletion: when it is to be deleted, or None.
@@ -56,10 +60,10 @@ class Key:
     usage: str
     material: Material = attrs.field(repr=False)
     policy_text: str
-    created: float
+    created: dt.datetime
     description: str = ""
     state: KeyState = KeyState.ENABLED
-    deletion: float | None = None
+    deletion: dt.datetime | None = None
 
     @property
     def key_id(self) -> str:
@@ -104,7 +108,7 @@ class Key:
         found = {
             "AWSAccountId": self.arn.split(":")[4],
             "Arn": self.arn,
-            "CreationDate": self.created,
+            "CreationDate": self.created.timestamp(),
             "CustomerMasterKeySpec": self.spec,
             "Description": self.description,
             "Enabled": self.state is KeyState.ENABLED,
@@ -118,7 +122,7 @@ class Key:
             _ALGORITHMS_MEMBER[self.usage]: spec_algorithms(self.spec, self.usage),
         }
         if self.deletion is not None:
-            found["DeletionDate"] = self.deletion
+            found["DeletionDate"] = self.deletion.timestamp()
         return found
 
 
@@ -151,7 +155,7 @@ class KeyStore:
       partition: ``aws``.
       region: ``us-east-1``.
       account: 12 digits.
-      clock: seconds since 1970.
+      clock: tells the time, with its zone.
       keys: by their ids.
       aliases: key ids, by ``alias/NAME``.
 
@@ -160,7 +164,7 @@ class KeyStore:
     partition: str
     region: str
     account: str
-    clock: Callable[[], float]
+    clock: Callable[[], dt.datetime]
     keys: dict[str, Key] = attrs.field(init=False, factory=dict)
     aliases: dict[str, str] = attrs.field(init=False, factory=dict)
 
@@ -181,12 +185,14 @@ class KeyStore:
         """Add a key.
 
         Raises:
-          ValueError: if there is one with this id, or if it is no id.
+          ConfigError: if there is one with this id, or if it is no id.
 
         """
         key_id = str(uuid.uuid4()) if key_id is None else key_id
         if key_id in self.keys or not _KEY_ID.fullmatch(key_id):
-            raise ValueError(f"the key id {key_id!r} is taken, or is not letters, - and digits")
+            raise ConfigError(
+                f"the key id {key_id!r} is taken, or is not letters, digits and -"
+            )
         key = Key(
             arn=self.arn(f"key/{key_id}"),
             spec=spec,
@@ -198,6 +204,17 @@ class KeyStore:
         )
         self.keys[key_id] = key
         return key
+
+    def name(self, key: Key, alias: str) -> None:
+        """Give a key an alias.
+
+        Raises:
+          ConfigError: if it is none, or is taken.
+
+        """
+        if not _ALIAS.fullmatch(alias) or alias in self.aliases:
+            raise ConfigError(f"the alias {alias!r} is taken, or is no alias/NAME")
+        self.aliases[alias] = key.key_id
 
     def find(self, name: str) -> Key:
         """Return the key with this id, ARN, alias or alias's ARN.

@@ -59,9 +59,9 @@ class Text:
 
     def read(self, value: Any, path: str, problems: list[str]) -> str:
         """Read it."""
-        text = _of_type(value, str, "String")
+        text: str = _of_type(value, str, "String")
         shown = f"Value '{text[:200]}'"
-        _check_length(len(text), self.least, self.most, shown, path, problems)
+        _check_length(len(text), self, f"{shown} at '{path}'", problems)
         if self.pattern is not None and not re.fullmatch(self.pattern, text):
             problems.append(
                 f"{shown} at '{path}' failed to satisfy constraint: Member must satisfy"
@@ -78,7 +78,7 @@ class Choice:
 
     def read(self, value: Any, path: str, problems: list[str]) -> str:
         """Read it."""
-        text = _of_type(value, str, "String")
+        text: str = _of_type(value, str, "String")
         if text not in self.values:
             problems.append(
                 f"Value '{text[:200]}' at '{path}' failed to satisfy constraint: Member"
@@ -101,7 +101,7 @@ class Blob:
             data = base64.b64decode(text, validate=True)
         except ValueError:
             raise _serialization(f"'{path}' is not base64") from None
-        _check_length(len(data), self.least, self.most, "Value", path, problems)
+        _check_length(len(data), self, f"Value at '{path}'", problems)
         return data
 
 
@@ -118,11 +118,7 @@ class Integer:
             raise _serialization("TRUE_VALUE can not be converted to an Integer")
         number: int = _of_type(value, int, "Integer")
         if not self.least <= number <= self.most:
-            bound = (
-                f"less than or equal to {self.most}"
-                if number > self.most
-                else f"greater than or equal to {self.least}"
-            )
+            bound = _bound(number, self.least, self.most)
             problems.append(
                 f"Value '{str(number)[:200]}' at '{path}' failed to satisfy constraint:"
                 f" Member must have value {bound}"
@@ -152,14 +148,15 @@ class TextMap:
 
 @attrs.frozen
 class TextList:
-    """At most so many strings."""
+    """Between ``least`` and ``most`` strings."""
 
     most: int
+    least: int = 0
 
     def read(self, value: Any, path: str, problems: list[str]) -> list[str]:
         """Read it."""
         values = _of_type(value, list, "List")
-        _check_length(len(values), 0, self.most, "Value", path, problems)
+        _check_length(len(values), self, f"Value at '{path}'", problems)
         return [_of_type(each, str, "String") for each in values]
 
 
@@ -208,19 +205,19 @@ def read_input(structure: Structure, value: Any) -> dict[str, Any]:
 
 
 def _check_length(
-    length: int, least: int, most: int, shown: str, path: str, problems: list[str]
+    length: int, limits: Text | Blob | TextList, what: str, problems: list[str]
 ) -> None:
-    if least <= length <= most:
-        return
-    bound = (
-        f"less than or equal to {most}"
-        if length > most
-        else f"greater than or equal to {least}"
-    )
-    problems.append(
-        f"{shown} at '{path}' failed to satisfy constraint: Member must have length"
-        f" {bound}"
-    )
+    if not limits.least <= length <= limits.most:
+        problems.append(
+            f"{what} failed to satisfy constraint: Member must have length"
+            f" {_bound(length, limits.least, limits.most)}"
+        )
+
+
+def _bound(value: int, least: int, most: int) -> str:
+    if value > most:
+        return f"less than or equal to {most}"
+    return f"greater than or equal to {least}"
 
 
 def _of_type(value: Any, kind: type, name: str) -> Any:

@@ -77,20 +77,24 @@ async def derive_shared_secret(call: Call) -> dict[str, Any]:
     key.check_usable()
     key.check_algorithm("KEY_AGREEMENT", "ECDH")
     call.stop_if_dry()
-    assert isinstance(key.material, ec.EllipticCurvePrivateKey)
-    try:
-        theirs = load_der_public_key(call.input["PublicKey"])
-        if not isinstance(theirs, ec.EllipticCurvePublicKey):
-            raise ValueError("not on a curve")  # noqa: TRY004  one error for all
-        secret = key.material.exchange(ec.ECDH(), theirs)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise validation(f"PublicKey is no key of {key.spec}.") from None
+    secret = _agree(key, call.input["PublicKey"])
     return {
         "KeyId": key.arn,
         "KeyAgreementAlgorithm": "ECDH",
         "KeyOrigin": "AWS_KMS",
         **call.reveal("SharedSecret", secret),
     }
+
+
+def _agree(key: Key, spki: bytes) -> bytes:
+    assert isinstance(key.material, ec.EllipticCurvePrivateKey)
+    try:
+        theirs = load_der_public_key(spki)
+        if isinstance(theirs, ec.EllipticCurvePublicKey):
+            return key.material.exchange(ec.ECDH(), theirs)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        pass
+    raise validation(f"PublicKey is no key of {key.spec}.")
 
 
 async def get_public_key(call: Call) -> dict[str, Any]:
@@ -130,7 +134,10 @@ async def verify(call: Call) -> dict[str, Any]:
         match public:
             case rsa.RSAPublicKey():
                 public.verify(
-                    signature, message, _rsa_padding(algorithm), _digest(call, algorithm)
+                    signature,
+                    message,
+                    _rsa_padding(algorithm),
+                    _digest(call, algorithm),
                 )
             case ec.EllipticCurvePublicKey():
                 public.verify(signature, message, ec.ECDSA(_digest(call, algorithm)))

@@ -1,4 +1,4 @@
-"""Access keys: whose they are, until when, and what the account lets these do."""
+"""Access keys: whose they are, and what the account lets these do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import attrs
 
-from trionitro.kms._policy import Policy, parse_policy
+from trionitro.kms._credentials import Credentials
+from trionitro.kms._policy import Policy
 from trionitro.kms._policy_decision import Caller
 
 __all__ = ["ALLOW_ALL", "AccessKey", "AccessKeys"]
@@ -23,23 +24,15 @@ class AccessKey:
     """What signs requests.
 
     Attributes:
-      access_key_id: its name.
-      secret_access_key: what it signs with.
-      session_token: what must come with a temporary one, or None.
-      expires: when it does, in seconds since 1970; None for never.
+      credentials: the key itself, and until when it is good.
       caller: whose it is.
       identity_policy: what IAM says that the caller may do.
 
     """
 
-    access_key_id: str
-    secret_access_key: str = attrs.field(repr=False)
-    session_token: str | None = attrs.field(default=None, repr=False)
-    expires: float | None = None
+    credentials: Credentials
     caller: Caller
-    identity_policy: Policy = attrs.field(
-        factory=lambda: parse_policy(ALLOW_ALL), repr=False
-    )
+    identity_policy: Policy = attrs.field(repr=False)
 
 
 #: By their ids.

@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import email.utils
+import enum
 import itertools
 import json
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
+import structlog
 from cryptography import x509
 
 from trionitro._http_server import HttpRequest, HttpResponse
@@ -28,11 +30,22 @@ from trionitro.testing._kms._members import read_input
 from trionitro.testing._kms._principals import AccessKey, AccessKeys
 from trionitro.testing._kms._recipients import Recipient, admit_recipient
 
-__all__ = ["KmsService"]
+__all__ = ["KmsService", "Transport"]
+
+
+class Transport(enum.Enum):
+    """What a request came on."""
+
+    HTTP = "http"
+    HTTPS = "https"
+
+
+_log = structlog.get_logger("trionitro.kms")
 
 _CONTENT_TYPE: Final = "application/x-amz-json-1.1"
 
-_TARGET: Final = "TrentService."
+#: What KMS is called in its protocol.
+_TARGET: Final = "TrentService"
 
 _OPERATIONS: Final[Mapping[str, Callable[[Call], Awaitable[dict[str, Any]]]]] = {
     "Encrypt": _encryption.encrypt,
@@ -81,7 +94,7 @@ class KmsService:
 
     store: KeyStore
     access_keys: AccessKeys = attrs.field(factory=dict, repr=False)
-    attestation_roots: list[x509.Certificate] = attrs.field(factory=list)
+    attestation_roots: Sequence[x509.Certificate] = ()
     max_document_age: dt.timedelta
     shapes: Iterator[EnvelopeShape] = attrs.field(
         factory=lambda: itertools.cycle(EnvelopeShape)
@@ -89,16 +102,19 @@ class KmsService:
     pending_faults: deque[KmsFault] = attrs.field(factory=deque)
     events: deque[KmsEvent]
 
-    async def respond(self, request: HttpRequest) -> HttpResponse:
+    async def respond(
+        self, request: HttpRequest, *, transport: Transport
+    ) -> HttpResponse:
         """Answer one request; it never raises what is the client's fault."""
         event = KmsEvent(request_id=str(uuid.uuid4()))
         try:
             if self.pending_faults:
                 raise self.pending_faults.popleft()
-            answer, status = await self._answer(request, event), 200
+            answer, status = await self._answer(request, event, transport), 200
         except KmsFault as fault:
             answer, status = fault.to_json(), fault.status
-            event.code, event.message = fault.code, fault.message
+            event.code, event.message, event.why = fault.code, fault.message, fault.why
+            _log.info("refused", **_told(event))
         self.events.append(event)
         return HttpResponse(
             status=status,
@@ -111,17 +127,18 @@ class KmsService:
             body=json.dumps(answer, default=_blob).encode(),
         )
 
-    async def _answer(self, request: HttpRequest, event: KmsEvent) -> dict[str, Any]:
-        target = request.headers.get("x-amz-target", "")
-        operation = target.removeprefix(_TARGET)
-        if request.method != "POST" or operation not in _OPERATIONS:
+    async def _answer(
+        self, request: HttpRequest, event: KmsEvent, transport: Transport
+    ) -> dict[str, Any]:
+        prefix, _, operation = request.headers.get("x-amz-target", "").rpartition(".")
+        if prefix != _TARGET or operation not in _OPERATIONS:
             raise KmsFault("UnknownOperationException")
         event.operation = operation
         access_key = authenticate(
             request, self.access_keys, region=self.store.region, now=self._now()
         )
         event.caller = access_key.caller.arn
-        call = self._call(request, operation, access_key)
+        call = self._call(request, operation, access_key, transport)
         if call.recipient is not None:
             event.recipient = call.recipient.document
         try:
@@ -130,7 +147,11 @@ class KmsService:
             event.key_arn = call.key_arn
 
     def _call(
-        self, request: HttpRequest, operation: str, access_key: AccessKey
+        self,
+        request: HttpRequest,
+        operation: str,
+        access_key: AccessKey,
+        transport: Transport,
     ) -> Call:
         given = read_input(INPUTS[operation], _parse(request))
         return Call(
@@ -141,7 +162,10 @@ class KmsService:
             store=self.store,
             recipient=self._recipient(given),
             shape=next(self.shapes),
-            keys=self._common_keys(access_key, given),
+            keys={
+                **self._common_keys(access_key, given),
+                "aws:SecureTransport": str(transport is Transport.HTTPS).lower(),
+            },
         )
 
     def _recipient(self, given: dict[str, Any]) -> Recipient | None:
@@ -165,13 +189,19 @@ class KmsService:
             "aws:EpochTime": str(int(now.timestamp())),
             "aws:PrincipalAccount": access_key.caller.account,
             "aws:PrincipalArn": access_key.caller.principal_arn,
-            "aws:SecureTransport": "true",
             "kms:CallerAccount": access_key.caller.account,
             **({} if alias is None else {"kms:RequestAlias": alias}),
         }
 
     def _now(self) -> dt.datetime:
-        return dt.datetime.fromtimestamp(self.store.clock(), dt.UTC)
+        return self.store.clock().astimezone(dt.UTC)
+
+
+def _told(event: KmsEvent) -> dict[str, object]:
+    """Return what a log tells of a request that was refused."""
+    told = attrs.asdict(event, filter=lambda _, value: bool(value), recurse=False)
+    told.pop("recipient", None)
+    return told
 
 
 def _parse(request: HttpRequest) -> Any:

@@ -15,6 +15,7 @@ import trio
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
+from trionitro._exceptions import ConfigError
 from trionitro.testing._kms._faults import unsupported, validation
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "generate_material",
     "generate_pair",
     "spec_algorithms",
+    "spec_of",
 ]
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
@@ -134,6 +136,30 @@ def check_usage(spec: str, usage: str | None) -> str:
 def spec_algorithms(spec: str, usage: str) -> tuple[str, ...]:
     """Return the algorithms of a key."""
     return _uses(spec)[usage]
+
+
+def spec_of(material: Material) -> str:
+    """Return what kind of key this is.
+
+    Raises:
+      ConfigError: if KMS has none like it.
+
+    """
+    match material:
+        case bytes() if len(material) == 32:
+            return SYMMETRIC
+        case rsa.RSAPrivateKey() if f"RSA_{material.key_size}" in _RSA_BITS:
+            return f"RSA_{material.key_size}"
+        case ec.EllipticCurvePrivateKey():
+            for spec, curve in _CURVES.items():
+                if curve.name == material.curve.name:
+                    return spec
+        case ed25519.Ed25519PrivateKey():
+            return _EDWARDS
+    raise ConfigError(
+        "the key is none of KMS's: give 32 bytes, RSA of 2048, 3072 or 4096 bits, a"
+        " curve such as P-256, or Ed25519"
+    )
 
 
 async def generate_material(spec: str) -> Material:
