@@ -7,3 +7,4 @@ from trionitro.testing._contracts import check_vsock_network as check_vsock_netw
 from trionitro.testing._firecracker import FirecrackerMachine as FirecrackerMachine
 from trionitro.testing._memory_stream import Faults as Faults
 from trionitro.testing._memory_vsock import MemoryVsock as MemoryVsock
+from trionitro.testing._vhost_guest import VhostUserGuest as VhostUserGuest
