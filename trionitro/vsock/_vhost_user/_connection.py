@@ -136,8 +136,7 @@ class Connection:
     def vanish(self) -> None:
         """Be gone: there is no peer any more, or nobody here who wants it."""
         self.state = State.GONE
-        if not self.received_eof:
-            self.is_deaf = True
+        self.is_deaf = True
 
     def receive_untrusted(self, packet: Packet) -> Operation | None:
         """Take in a packet from the peer; never raises, whatever it is.
