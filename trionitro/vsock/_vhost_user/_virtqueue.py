@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+from contextlib import ExitStack
 from typing import Final, final
 
 import attrs
@@ -106,12 +107,17 @@ class Virtqueue:
         self._size = size = place.size
         self._event_index = event_index
         self.next_available = self._seen_available = next_available
-        self._descriptors = memory.view_untrusted(place.descriptors, 16 * size)
-        available = memory.view_untrusted(place.available, 6 + 2 * size)
-        self._available = available.cast("H")
-        used = memory.view_untrusted(place.used, 6 + 8 * size)
-        self._used = used.cast("H")
-        self._elements = used[4 : 4 + 8 * size].cast("I")
+        with ExitStack() as undo:
+
+            def view(address: int, length: int, form: str) -> memoryview:
+                with memory.view_untrusted(address, length) as plain:
+                    return undo.enter_context(plain.cast(form))
+
+            self._descriptors = view(place.descriptors, 16 * size, "B")
+            self._available = view(place.available, 6 + 2 * size, "H")
+            self._used = view(place.used, 6 + 8 * size, "H")
+            self._elements = view(place.used + 4, 8 * size, "I")
+            undo.pop_all()
         self._next_used = self._published = self._used[_INDEX]
 
     def close(self) -> None:
