@@ -1,6 +1,6 @@
 """The VMM's end of the vhost-user protocol, as far as a vsock needs it.
 
-It does what QEMU does, in QEMU's order, and waits for each message to be confirmed.
+It does what QEMU does, in QEMU's order, and waits for what was begun to be confirmed.
 
 """
 
@@ -54,7 +54,7 @@ class VhostUserVmm:
         await self.send(
             Request.SET_PROTOCOL_FEATURES, encode_number(_REPLY_ACK | _CONFIG)
         )
-        await self.tell(Request.SET_OWNER)
+        await self.send(Request.SET_OWNER)
         await self.tell(Request.SET_FEATURES, encode_number(offered & wanted))
         config = await self.converse(
             Request.GET_CONFIG, encode_config_request(0, _CID_SIZE)
@@ -70,15 +70,14 @@ class VhostUserVmm:
     async def start(self, rings: DriverRings, bases: Sequence[int] = (0, 0)) -> None:
         """Start the rings, each at its base."""
         for number, ring in enumerate(rings.queues):
-            await self.tell(Request.SET_VRING_NUM, encode_ring_state(number, ring.size))
-            await self.tell(
-                Request.SET_VRING_BASE, encode_ring_state(number, bases[number])
-            )
-            await self.tell(
-                Request.SET_VRING_ADDR, encode_ring_addresses(number, *ring.addresses)
-            )
-            await self.tell(Request.SET_VRING_KICK, encode_number(number), [ring.kick])
-            await self.tell(Request.SET_VRING_CALL, encode_number(number), [ring.call])
+            size = encode_ring_state(number, ring.size)
+            await self.send(Request.SET_VRING_NUM, size)
+            base = encode_ring_state(number, bases[number])
+            await self.send(Request.SET_VRING_BASE, base)
+            addresses = encode_ring_addresses(number, *ring.addresses)
+            await self.send(Request.SET_VRING_ADDR, addresses)
+            await self.send(Request.SET_VRING_KICK, encode_number(number), [ring.kick])
+            await self.send(Request.SET_VRING_CALL, encode_number(number), [ring.call])
         for number in range(len(rings.queues)):
             await self.tell(Request.SET_VRING_ENABLE, encode_ring_state(number, 1))
 

@@ -8,6 +8,7 @@ import socket
 
 import pytest
 
+from tests.vsock.vhost_user.fds import is_open
 from trionitro import ProtocolError
 from trionitro.vsock._vhost_user._ancillary import (
     MAX_FDS,
@@ -19,11 +20,6 @@ from trionitro.vsock._vhost_user._ancillary import (
 def rights(*fds: int) -> list[tuple[int, int, bytes]]:
     """Make what recvmsg() returns when these come."""
     return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds).tobytes())]
-
-
-def is_open(fd: int) -> bool:
-    """Tell whether ``fd`` is open."""
-    return os.path.exists(f"/proc/self/fd/{fd}")  # noqa: PTH110  it is a number
 
 
 def test_the_only_one_is_taken() -> None:

@@ -149,7 +149,7 @@ def test_closed_it_waits_for_the_peers_reset(connection: Connection) -> None:
 
     assert connection.receive_untrusted(packet(Operation.RW, b"too late")) is None
     assert connection.receive_untrusted(packet(Operation.CREDIT_REQUEST)) is None
-    assert connection.state is State.CLOSING
+    assert connection.state.name == "CLOSING"
     assert not connection.incoming
     assert connection.receive_untrusted(packet(Operation.RST)) is None
     assert connection.state is State.GONE
@@ -301,7 +301,7 @@ class Conversation(RuleBasedStateMachine):
 
     @invariant()
     def what_is_heard_was_said(self) -> None:
-        """What was read is the beginning of what was sent, and the rest is under way."""
+        """What was read is the beginning of what was sent; the rest is under way."""
         for side in (0, 1):
             assert self.said[side].startswith(self.heard[side])
 

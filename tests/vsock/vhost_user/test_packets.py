@@ -16,6 +16,7 @@ from trionitro.vsock._vhost_user._packets import (
     Operation,
     Packet,
     decode_packet_untrusted,
+    encode_addresses,
     encode_header,
     encode_refusal,
 )
@@ -66,7 +67,7 @@ def test_a_packet_is_read_as_the_specification_says() -> None:
 
 def test_a_header_is_written_as_the_specification_says() -> None:
     header = encode_header(
-        (16, 1025), (3, 8000), Operation.RW, length=5, flags=0, credit=(2**18, 7)
+        encode_addresses((16, 1025), (3, 8000)), Operation.RW, 5, 0, (2**18, 7)
     )
 
     assert header == HELLO[:HEADER_SIZE]
@@ -109,7 +110,7 @@ def test_a_packet_that_is_not_whole_is_an_error(
 
 def test_a_packet_that_is_too_long_is_an_error() -> None:
     header = encode_header(
-        (16, 1), (3, 2), Operation.RW, length=MAX_PAYLOAD + 1, flags=0, credit=(0, 0)
+        encode_addresses((16, 1), (3, 2)), Operation.RW, MAX_PAYLOAD + 1, 0, (0, 0)
     )
 
     with pytest.raises(ProtocolError, match="the limit is 65536"):

@@ -115,30 +115,27 @@ def test_the_indexes_go_round(world: tuple[GuestMemory, mmap.mmap]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "size", "flags", "following", "problem"),
+    ("descriptor", "problem"),
     [
-        (MEMORY_SIZE, 1, 0, 0, "has no 1 bytes at address 0x40000"),
-        (MEMORY_SIZE - 1, 2, 0, 0, "has no 2 bytes"),
-        (2**64 - 1, 2, 0, 0, "has no 2 bytes"),
-        (BUFFERS, 2**32 - 1, 0, 0, "has no 4294967295 bytes"),
-        (BUFFERS, 16, INDIRECT, 0, "it is indirect"),
-        (BUFFERS, 16, INDIRECT | NEXT, 0, "it is indirect"),
-        (BUFFERS, 16, WRITE, 0, "or not for this queue"),
-        (BUFFERS, 16, NEXT, QUEUE_SIZE, "there is no descriptor 8"),
-        (BUFFERS, 16, NEXT, 2**16 - 1, "there is no descriptor 65535"),
-        (BUFFERS, 16, NEXT, 0, "does not end after all 8"),
+        ((MEMORY_SIZE, 1, 0, 0), "has no 1 bytes at address 0x40000"),
+        ((MEMORY_SIZE - 1, 2, 0, 0), "has no 2 bytes"),
+        ((2**64 - 1, 2, 0, 0), "has no 2 bytes"),
+        ((BUFFERS, 2**32 - 1, 0, 0), "has no 4294967295 bytes"),
+        ((BUFFERS, 16, INDIRECT, 0), "it is indirect"),
+        ((BUFFERS, 16, INDIRECT | NEXT, 0), "it is indirect"),
+        ((BUFFERS, 16, WRITE, 0), "or not for this queue"),
+        ((BUFFERS, 16, NEXT, QUEUE_SIZE), "there is no descriptor 8"),
+        ((BUFFERS, 16, NEXT, 2**16 - 1), "there is no descriptor 65535"),
+        ((BUFFERS, 16, NEXT, 0), "does not end after all 8"),
     ],
 )
 def test_a_chain_that_makes_no_sense_is_an_error(
-    address: int,
-    size: int,
-    flags: int,
-    following: int,
+    descriptor: tuple[int, int, int, int],
     problem: str,
     queue: Virtqueue,
     driver: Driver,
 ) -> None:
-    driver.describe(0, address, size, flags, following)
+    driver.describe(0, *descriptor)
     driver.offer(0)
 
     with pytest.raises(ProtocolError, match=problem):

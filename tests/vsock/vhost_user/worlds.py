@@ -20,21 +20,11 @@ from trionitro.vsock._vhost_user._packets import (
     STREAM,
     Operation,
     Packet,
+    encode_addresses,
     encode_header,
 )
 
-__all__ = ["RudeGuest", "open_fds", "open_world", "rude_guest", "serving"]
-
-
-def open_fds() -> list[str]:
-    """List what the open file descriptors are, but for those of Trio's."""
-    kinds = []
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            kinds.append(os.readlink(f"/proc/self/fd/{name}"))  # noqa: PTH115
-        except FileNotFoundError:  # the directory's own
-            continue
-    return sorted(kind.partition("[")[0].partition(":")[0] for kind in kinds)
+__all__ = ["RudeGuest", "open_world", "rude_guest", "serving"]
 
 
 @asynccontextmanager
@@ -87,15 +77,14 @@ class RudeGuest:
         credit: tuple[int, int] = (2**18, 0),
     ) -> None:
         """Send a packet with a header that makes sense by itself."""
-        header = encode_header(
-            (own_cid, own_port),
-            (cid, port),
-            operation,  # type: ignore[arg-type]  # a rude one
-            length=len(payload),
-            flags=flags,
-            credit=credit,
-        )
+        addresses = encode_addresses((own_cid, own_port), (cid, port))
+        header = encode_header(addresses, operation, len(payload), flags, credit)
         self.say(header, payload)
+
+    async def wait_for_room(self) -> None:
+        """Wait until the device has taken some of what was sent."""
+        while self.rings.room_untrusted() is None:
+            await trio.lowlevel.checkpoint()
 
     async def next_packet(self) -> Packet:
         """Wait for a packet from the device."""

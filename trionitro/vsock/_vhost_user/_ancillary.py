@@ -6,6 +6,7 @@ import array
 import os
 import socket
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final, final
 
 import attrs
@@ -80,7 +81,7 @@ def check_eventfd_untrusted(fd: int) -> None:
       ProtocolError: if it is something else, which might block us, or never be ready.
 
     """
-    kind = os.readlink(f"/proc/self/fd/{fd}")
+    kind = str(Path("/proc/self/fd", str(fd)).readlink())
     if kind != "anon_inode:[eventfd]":
         raise ProtocolError(f"{kind} came where there should be an eventfd")
     os.set_blocking(fd, False)

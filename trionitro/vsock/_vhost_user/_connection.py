@@ -21,6 +21,7 @@ from trionitro.vsock._vhost_user._packets import (
     NO_MORE_SENT,
     Operation,
     Packet,
+    encode_addresses,
     encode_header,
 )
 from trionitro.vsock._vhost_user._receive_buffer import ReceiveBuffer
@@ -77,6 +78,12 @@ class Connection:
     _peer_fwd_cnt: int = 0
     _taken: int = 0
     _announced: int = 0
+    _addresses: bytes = attrs.field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._addresses = encode_addresses(
+            (self.local.cid, self.local.port), (self.peer.cid, self.peer.port)
+        )
 
     def establish(self, packet: Packet) -> None:
         """Begin with the peer's ``REQUEST`` or ``RESPONSE``."""
@@ -88,12 +95,11 @@ class Connection:
         """Write the header of a packet that is sent now."""
         self._announced = self._taken
         return encode_header(
-            (self.local.cid, self.local.port),
-            (self.peer.cid, self.peer.port),
+            self._addresses,
             operation,
-            length=length,
-            flags=flags,
-            credit=(self.buffer_size, self._taken & _MODULO),
+            length,
+            flags,
+            (self.buffer_size, self._taken & _MODULO),
         )
 
     def credit(self) -> int:

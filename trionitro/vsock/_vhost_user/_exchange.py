@@ -101,6 +101,9 @@ class Exchange:
     on_nonsense: Callable[[ProtocolError], None]
     transport: Transport | None = None
     _streams: dict[_Key, PacketStream] = attrs.field(factory=dict)
+    # What the peer has closed counts until it is closed here as well: what it sent
+    # before may wait to be read.
+    _held: set[PacketStream] = attrs.field(factory=set)
     _waiting: deque[tuple[Connection, Operation, int] | bytes] = attrs.field(
         factory=deque
     )
@@ -217,6 +220,8 @@ class Exchange:
             self._someone_closes.unpark_all()
         elif connection.state is State.CONNECTING:
             self._reset(stream)
+        else:
+            self._held.discard(stream)
         self.flush()
 
     def break_off(self) -> None:
@@ -265,7 +270,7 @@ class Exchange:
             packet.operation == Operation.REQUEST
             and packet.kind == STREAM
             and packet.dst_cid in self.own_cids
-            and len(self._streams) < self.limits.max_connections
+            and len(self._held) < self.limits.max_connections
             and self.ports.has_place(packet.dst_port)
         )
 
@@ -278,10 +283,10 @@ class Exchange:
         self.ports.offer(packet.dst_port, stream)
 
     def _free_address(self, cid: int, port: int) -> tuple[VsockAddress, VsockAddress]:
-        if len(self._streams) >= self.limits.max_connections:
+        if len(self._held) >= self.limits.max_connections:
             raise OSError(
                 errno.ENOBUFS,
-                f"there are {len(self._streams)} connections with CID {self.peer_cid}"
+                f"there are {len(self._held)} connections with CID {self.peer_cid}"
                 " already; close some, or allow more with max_connections",
             )
         if len(self._waiting) >= _MAX_WAITING:
@@ -298,10 +303,14 @@ class Exchange:
         connection = Connection(local, peer, self.limits.buffer_size)
         stream = PacketStream(connection, self)
         self._streams[_key_of(connection)] = stream
+        self._held.add(stream)
         return stream
 
     def _forget(self, key: _Key) -> None:
-        self._closing.pop(self._streams.pop(key), None)
+        stream = self._streams.pop(key)
+        self._closing.pop(stream, None)
+        if stream.is_closed:
+            self._held.discard(stream)
 
     def _reset(self, stream: PacketStream) -> None:
         connection = stream.connection

@@ -41,6 +41,10 @@ _LINGER: Final = 8.0
 _TAKEOVER_TIMEOUT: Final = 1.0
 
 
+def _text_of(path: str | os.PathLike[str]) -> str:
+    return os.fspath(path)
+
+
 @final
 @attrs.define(eq=False, kw_only=True)
 class VhostUserVsock(VsockNetwork):
@@ -73,7 +77,7 @@ class VhostUserVsock(VsockNetwork):
 
     """
 
-    socket_path: str = attrs.field(converter=os.fspath, kw_only=False)
+    socket_path: str = attrs.field(converter=_text_of, kw_only=False)
     guest_cid: int
     _cid: int = attrs.field(default=3, alias="cid")
     buffer_size: int = attrs.field(

@@ -23,11 +23,14 @@ __all__ = [
     "Operation",
     "Packet",
     "decode_packet_untrusted",
+    "encode_addresses",
     "encode_header",
     "encode_refusal",
 ]
 
 _HEADER: Final = struct.Struct("<QQIIIHHIII")
+_ADDRESSES: Final = struct.Struct("<QQII")
+_REST: Final = struct.Struct("<IHHIII")
 
 HEADER_SIZE: Final = _HEADER.size
 
@@ -120,11 +123,20 @@ def decode_packet_untrusted(pieces: Sequence[bytes]) -> Packet:
     return Packet._make((*fields, payload))
 
 
+def encode_addresses(src: tuple[int, int], dst: tuple[int, int]) -> bytes:
+    """Write the beginning of a header, which is the same for a whole connection.
+
+    Args:
+      src: our CID and port.
+      dst: the peer's CID and port.
+
+    """
+    return _ADDRESSES.pack(src[0], dst[0], src[1], dst[1])
+
+
 def encode_header(
-    src: tuple[int, int],
-    dst: tuple[int, int],
-    operation: Operation,
-    *,
+    addresses: bytes,
+    operation: int,
     length: int,
     flags: int,
     credit: tuple[int, int],
@@ -132,17 +144,14 @@ def encode_header(
     """Write the header of a packet on a stream.
 
     Args:
-      src: our CID and port.
-      dst: the peer's CID and port.
-      operation: what the packet is for.
+      addresses: what :func:`encode_addresses` has written.
+      operation: what the packet is for, an :class:`Operation`.
       length: bytes of data that will follow.
       flags: of ``SHUTDOWN``, or 0.
       credit: ``buf_alloc`` and ``fwd_cnt``, see :class:`Packet`.
 
     """
-    return _HEADER.pack(
-        src[0], dst[0], src[1], dst[1], length, STREAM, operation, flags, *credit
-    )
+    return addresses + _REST.pack(length, STREAM, operation, flags, *credit)
 
 
 def encode_refusal(packet: Packet) -> bytes:

@@ -63,7 +63,7 @@ class DeviceRings:
             if not queue.is_ready_untrusted() and not queue.ask_for_kick_untrusted():
                 return None
             self._next = queue.next_untrusted(WRITABLE)
-            size = sum(size for _, _, size in self._next[1])
+            size = _size_of(self._next[1])
             # Without room for a single byte of data, sending it would never end.
             if size <= HEADER_SIZE:
                 raise ProtocolError(
@@ -122,9 +122,16 @@ def interrupt(fd: int) -> None:
             os.eventfd_write(fd, 1)
 
 
+def _size_of(segments: list[Segment]) -> int:
+    # Nearly all have one, and this is done for every packet.
+    if len(segments) == 1:
+        return segments[0][2]
+    return sum(size for _, _, size in segments)
+
+
 def _gather_untrusted(segments: list[Segment]) -> list[bytes]:
     """Copy a packet out of the guest's memory, before it changes it."""
-    size = sum(size for _, _, size in segments)
+    size = _size_of(segments)
     if size > HEADER_SIZE + MAX_PAYLOAD:
         raise ProtocolError(
             f"a packet of {size} bytes exceeds the limit of {HEADER_SIZE + MAX_PAYLOAD}"

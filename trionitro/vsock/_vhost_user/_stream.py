@@ -30,12 +30,13 @@ class PacketStream(VsockStream):
 
     Attributes:
       connection: its state, which :class:`.Exchange` changes as packets come in.
+      is_closed: whether this end was closed.
 
     """
 
     connection: Connection
     _exchange: Exchange
-    _closed: bool = False
+    is_closed: bool = attrs.field(default=False, init=False)
     _sending: OneAtATime = attrs.field(factory=lambda: OneAtATime("sending"))
     _receiving: OneAtATime = attrs.field(factory=lambda: OneAtATime("receiving"))
     _readers: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
@@ -107,8 +108,8 @@ class PacketStream(VsockStream):
 
     async def aclose(self) -> None:
         """Close the connection; what was sent before still arrives."""
-        if not self._closed:
-            self._closed = True
+        if not self.is_closed:
+            self.is_closed = True
             self._exchange.hang_up(self)
             self.notice()
         await trio.lowlevel.checkpoint()
@@ -169,5 +170,5 @@ class PacketStream(VsockStream):
             raise trio.BrokenResourceError("the peer doesn't receive any more")
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self.is_closed:
             raise trio.ClosedResourceError("this stream was closed")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import mmap
 import struct
 from contextlib import ExitStack
-from typing import Final, final
+from typing import Final, Literal, final
 
 import attrs
 
@@ -109,7 +109,9 @@ class Virtqueue:
         self.next_available = self._seen_available = next_available
         with ExitStack() as undo:
 
-            def view(address: int, length: int, form: str) -> memoryview:
+            def view(
+                address: int, length: int, form: Literal["B", "H", "I"]
+            ) -> memoryview[int]:
                 with memory.view_untrusted(address, length) as plain:
                     return undo.enter_context(plain.cast(form))
 
