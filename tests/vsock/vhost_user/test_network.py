@@ -189,6 +189,17 @@ async def test_a_guest_that_is_paused_goes_on(path: Path) -> None:
             assert await dialled.receive_some() == b"I dreamt of you"
 
 
+async def test_memory_that_moves_changes_nothing(path: Path) -> None:
+    """QEMU sends its memory table again whenever the guest has moved something."""
+    async with open_world(path) as (network, guest):
+        dialled, accepted = await connect(network, guest.network, 16)
+        async with dialled, accepted:
+            for _ in range(3):
+                await guest._vmm.share_memory(guest._memory)
+                await wait_all_tasks_blocked()
+                await exchange(dialled, accepted)
+
+
 async def test_a_vmm_that_dies_breaks_streams_and_leaves_its_place(path: Path) -> None:
     async with serving(path) as network, await network.open_listener(8000) as listener:
         for _ in range(3):

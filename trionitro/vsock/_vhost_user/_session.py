@@ -51,6 +51,7 @@ class Session:
     _device: Device = attrs.field(init=False)
     _nursery: trio.Nursery = attrs.field(init=False)
     _rings: DeviceRings | None = None
+    _serving: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _exchange: Exchange | None = None
     _problem: ProtocolError | None = None
 
@@ -124,14 +125,17 @@ class Session:
         """Serve other rings than before, if the device has others now."""
         if self._rings is self._device.rings:
             return
+        # This frees the eventfds at once: the next to wait for one may be there before
+        # those who do so now have ended.
+        self._serving.cancel()
         if self._exchange is not None:
             self._exchange.transport = None
         self._rings = rings = self._device.rings
         if rings is not None:
             exchange = self._exchange_for_guest()
             exchange.transport = rings
-            self._nursery.start_soon(self._take_what_is_sent, rings, exchange)
-            self._nursery.start_soon(self._watch_for_buffers, rings, exchange)
+            self._serving = trio.CancelScope()
+            self._nursery.start_soon(self._serve_rings, rings, exchange, self._serving)
 
     def _exchange_for_guest(self) -> Exchange:
         if self._exchange is None or not self._device.goes_on():
@@ -147,20 +151,27 @@ class Session:
             self._exchange.break_off()
             self._exchange = None
 
+    async def _serve_rings(
+        self, rings: DeviceRings, exchange: Exchange, scope: trio.CancelScope
+    ) -> None:
+        with scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._take_what_is_sent, rings, exchange)
+                nursery.start_soon(self._watch_for_buffers, rings, exchange)
+
     async def _take_what_is_sent(self, rings: DeviceRings, exchange: Exchange) -> None:
         kick = self._device.kick_of(TRANSMIT)
         while self._rings is rings:
             try:
-                while rings.take_packets_untrusted(exchange.receive_untrusted):
-                    exchange.flush()
-                    await trio.lowlevel.checkpoint()
-                    if self._rings is not rings:
-                        return
+                has_more = rings.take_packets_untrusted(exchange.receive_untrusted)
             except ProtocolError as problem:
                 self._fail(problem)
                 return
             exchange.flush()
-            await wait_signalled(kick, lambda: self._rings is rings)
+            if has_more:
+                await trio.lowlevel.checkpoint()
+            else:
+                await wait_signalled(kick, lambda: self._rings is rings)
 
     async def _watch_for_buffers(self, rings: DeviceRings, exchange: Exchange) -> None:
         kick = self._device.kick_of(RECEIVE)
