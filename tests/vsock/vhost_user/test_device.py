@@ -214,6 +214,18 @@ def test_another_eventfd_to_call_changes_nothing_else(vmm: Vmm) -> None:
     assert vmm.device.rings is before
 
 
+def test_an_eventfd_to_call_that_comes_late_is_signalled(vmm: Vmm) -> None:
+    """What was used before it came would never be noticed otherwise."""
+    vmm.start()
+    call = vmm.rings.queues[1].call
+    os.eventfd_write(call, 1)
+    os.eventfd_read(call)
+
+    vmm.say(Request.SET_VRING_CALL, encode_number(1), call)
+
+    assert os.eventfd_read(call) == 1
+
+
 def test_a_device_that_is_taken_back_begins_anew(vmm: Vmm) -> None:
     vmm.start()
 

@@ -329,6 +329,9 @@ class Device:
         if ring.call != _NONE:
             self._close_fd(ring.call)
         ring.call = call
+        # It may be there too late for what was used meanwhile; one signal too many
+        # does no harm.
+        interrupt(call)
 
     def _set_vring_err(self, body: bytes, fds: ReceivedFds) -> None:
         """Take note of an eventfd for errors, which then end all anyway."""

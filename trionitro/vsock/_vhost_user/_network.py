@@ -61,19 +61,19 @@ class VhostUserVsock(VsockNetwork):
     Only :meth:`serve` has tasks. Listeners are there before it is called, and stay
     when the guest starts again or another VMM takes its place; connections don't.
 
-    The VMM vouches for the guest: what comes through it is from ``guest_cid``. It is
-    given no more trust than that, but must have its memory sealed against shrinking,
-    as QEMU's memory-backend-memfd is. Whoever may connect to the socket is taken for
-    the VMM: keep its directory closed.
+    The guest is not trusted. The VMM vouches for it: what comes through it is from
+    ``guest_cid``. The guest's memory must be sealed against shrinking, as QEMU's
+    memory-backend-memfd is. Whoever may connect to the socket is taken for the VMM:
+    keep its directory closed.
 
     Attributes:
       socket_path: where the VMM connects.
       guest_cid: the guest's CID, from 3.
       cid: this side's, under which the guest is connected to: the parent's, 3, unless
           the guest has that. The guest reaches this side as 2, too, as it does a host.
-      buffer_size: how many bytes each connection holds here while nobody reads; and
-          not more are ever asked for.
-      max_connections: how many connections there may be; those above are refused.
+      buffer_size: how many bytes each connection holds here while nobody reads.
+      max_connections: how many connections there may be until they are closed here;
+          those above are refused.
 
     """
 
@@ -183,15 +183,12 @@ class VhostUserVsock(VsockNetwork):
 
     async def _serve_vmm(self, sock: trio.socket.SocketType) -> None:
         session = Session(sock, self.guest_cid, self._new_exchange, self._set_exchange)
-        _log.debug("a VMM connected", path=self.socket_path)
         try:
             await session.run()
         except ProtocolError as problem:
             _log.warning(
                 "hung up on a VMM", path=self.socket_path, problem=str(problem)
             )
-        else:
-            _log.debug("a VMM hung up", path=self.socket_path)
 
     def _new_exchange(self, on_nonsense: Callable[[ProtocolError], None]) -> Exchange:
         limits = Limits(
