@@ -65,12 +65,12 @@ class VhostUserGuest:
 
     async def serve(
         self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> NoReturn:
+    ) -> None:
         """Run, until cancelled; ``task_status`` is told when the guest has booted.
 
         Raises:
           OSError: if there is no device.
-          trio.BrokenResourceError: if the device hangs up.
+          trio.BrokenResourceError: if the device hangs up before that.
 
         """
         async with await open_unix_stream(self._socket_path) as stream:
@@ -86,7 +86,6 @@ class VhostUserGuest:
             finally:
                 self._network.halt()
                 os.close(self._memory)
-        raise AssertionError("sleep_forever() has returned")
 
     async def reboot(self) -> None:
         """Start the guest again, in the same VMM; its connections are forgotten."""

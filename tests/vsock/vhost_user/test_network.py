@@ -27,7 +27,12 @@ from trionitro.testing import (
 )
 from trionitro.testing._vhost_vmm import VhostUserVmm
 from trionitro.vsock import VhostUserVsock
-from trionitro.vsock._vhost_user._messages import Request
+from trionitro.vsock._vhost_user import _rings
+from trionitro.vsock._vhost_user._messages import (
+    Request,
+    encode_message,
+    encode_number,
+)
 from trionitro.vsock._vhost_user._packets import Operation
 
 
@@ -259,6 +264,69 @@ async def test_whoever_is_no_vmm_is_hung_up_on(path: Path, data: bytes) -> None:
             nursery.cancel_scope.cancel()
 
     assert "hung up on a VMM" in [log["event"] for log in logs]
+
+
+async def test_more_file_descriptors_than_any_message_has_end_a_vmm(
+    path: Path,
+) -> None:
+    async with serving(path), rude_guest(path) as guest:
+        with capture_logs() as logs:
+            await guest.vmm.send(Request.SET_OWNER, fds=[0] * 9)
+            await guest.vmm.wait_hung_up()
+            await wait_all_tasks_blocked()
+
+    assert "too many file descriptors" in logs[0]["problem"]
+
+
+async def test_a_message_without_its_end_ends_a_vmm(path: Path) -> None:
+    async with serving(path), await open_unix_stream(path) as stream:
+        with capture_logs() as logs:
+            await stream.send_all(encode_message(Request.SET_FEATURES, bytes(8))[:-1])
+            await stream.send_eof()
+            await VhostUserVmm(stream).wait_hung_up()
+            await wait_all_tasks_blocked()
+
+    assert "in the middle of a message" in logs[0]["problem"]
+
+
+async def test_one_may_wait_for_a_guest(path: Path) -> None:
+    async with serving(path) as network, trio.open_nursery() as nursery:
+        nursery.start_soon(network.wait_for_guest)
+        await wait_all_tasks_blocked()
+        async with rude_guest(path):
+            await network.wait_for_guest()
+
+
+async def test_a_guest_that_sends_much_lets_others_have_their_turn(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_rings, "_BATCH", 2)
+    async with (
+        serving(path) as network,
+        rude_guest(path) as guest,
+        await network.open_listener(8000) as listener,
+    ):
+        await guest.connect()
+        for number in range(9):
+            guest.send(Operation.RW, b"%d" % number)
+
+        async with await listener.accept() as stream:
+            await wait_all_tasks_blocked()
+            assert await stream.receive_some() == b"012345678"
+
+
+async def test_another_eventfd_to_kick_takes_the_place_of_the_first(
+    path: Path,
+) -> None:
+    async with open_world(path) as (network, guest):
+        assert guest._network.rings is not None
+        sending = guest._network.rings.queues[1]
+        dialled, accepted = await connect(network, guest.network, 16)
+        async with dialled, accepted:
+            await guest._vmm.tell(
+                Request.SET_VRING_KICK, encode_number(1), [sending.kick]
+            )
+            await exchange(dialled, accepted)
 
 
 async def test_the_log_says_what_made_no_sense(path: Path) -> None:
