@@ -432,6 +432,19 @@ async def test_all_who_send_have_their_turn(tmp_path: Path) -> None:
     assert min(heard) > max(heard) / 4
 
 
+async def test_a_guest_with_tiny_buffers_does_not_stop_everything_else(
+    guest: RudeGuest, stream: VsockStream, nursery: trio.Nursery
+) -> None:
+    exchange = stream._exchange  # type: ignore[attr-defined]
+    receiving = guest.rings.queues[0]
+    for index in range(receiving.size):
+        receiving.describe(index, 0x1_0000 + 0x1000 * index, 45, flags=2)
+
+    sent = exchange.send_some(stream.connection, memoryview(bytes(1000)))  # type: ignore[attr-defined]
+
+    assert sent == _exchange._TURN_PACKETS
+
+
 async def test_who_is_cancelled_while_waiting_gives_up_its_turn(
     guest: RudeGuest, stream: VsockStream, nursery: trio.Nursery
 ) -> None:

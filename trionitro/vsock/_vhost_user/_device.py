@@ -48,8 +48,7 @@ _PROTOCOL_FEATURES: Final = 1 << 30
 _VERSION_1: Final = 1 << 32
 
 #: What is offered to the driver. Indirect descriptors are not, for that is less to
-#: check, and a chain has as many as the queue at most. Nor is logging for a migration,
-#: so that QEMU knows that it can't.
+#: check. Nor is logging for a migration, so that QEMU knows that it can't.
 _FEATURES: Final = _VERSION_1 | _PROTOCOL_FEATURES | _EVENT_INDEX
 
 #: What is offered to the VMM: to tell how many queues there are (MQ, bit 0), to

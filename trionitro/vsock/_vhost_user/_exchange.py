@@ -38,8 +38,10 @@ __all__ = ["Exchange", "Limits", "Transport"]
 #: connection yet: a guest may ask and ask, and give no buffers for the answers.
 _MAX_WAITING: Final = 1024
 
-#: How much one sender may send before the next one's turn.
+#: How much one sender may send before the next one's turn, and in how many packets: a
+#: guest may give buffers of a byte each.
 _TURN: Final = 2**16
+_TURN_PACKETS: Final = 64
 
 #: Our CID and port, and the peer's port.
 _Key = tuple[int, int, int]
@@ -202,7 +204,9 @@ class Exchange:
         if transport is None or self._waiting:
             return 0
         limit = min(len(data), connection.credit(), _TURN)
-        while sent < limit and (room := self._room()) is not None:
+        for _ in range(_TURN_PACKETS):
+            if sent == limit or (room := self._room()) is None:
+                break
             size = min(limit - sent, room, MAX_PAYLOAD)
             header = connection.header(Operation.RW, length=size)
             transport.put(header, data[sent : sent + size])

@@ -35,6 +35,10 @@ Segment = tuple[mmap.mmap, int, int]
 #: QEMU gives a vsock queues of 128; the specification allows 32768.
 MAX_QUEUE_SIZE: Final = 1024
 
+#: Linux cuts a packet into its header and its pages, of which it has 18 at most. More
+#: would only make us work, up to a thousand times as long as for one.
+_LONGEST_CHAIN: Final = 64
+
 #: Address, size, flags, and the index of the next.
 _DESCRIPTOR: Final = struct.Struct("<QIHH")
 
@@ -105,6 +109,7 @@ class Virtqueue:
         _check_place(place)
         self._memory = memory
         self._size = size = place.size
+        self._longest = min(size, _LONGEST_CHAIN)
         self._event_index = event_index
         self.next_available = self._seen_available = next_available
         with ExitStack() as undo:
@@ -162,7 +167,7 @@ class Virtqueue:
         """
         index = head = self._available[_RING + self.next_available % self._size]
         segments: list[Segment] = []
-        for _ in range(self._size):
+        for _ in range(self._longest):
             if index >= self._size:
                 raise ProtocolError(
                     f"there is no descriptor {index} in a queue of {self._size}"
@@ -179,7 +184,7 @@ class Virtqueue:
             if not found & _NEXT:
                 return head, segments
         raise ProtocolError(
-            f"a chain of descriptors does not end after all {self._size}"
+            f"a chain of descriptors does not end after {self._longest}"
         )
 
     def use(self, head: int, written: int) -> None:
