@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
 
 from trionitro._endpoints import parse_cid, parse_endpoint
 from trionitro._exceptions import ConfigError
-from trionitro.abc import VsockNetwork
+from trionitro._structuring import quote
+from trionitro.abc import NsmDevice, VsockNetwork
+from trionitro.nsm import nsm_device_from
 from trionitro.vsock import network_from
 
 __all__ = [
     "CID",
     "ENDPOINT",
     "FILE",
+    "HEX",
     "SECONDS",
     "Parsed",
     "family_options",
     "log_options",
     "network_for",
+    "nsm_device_for",
+    "nsm_option",
     "vsock_option",
 ]
 
 F = TypeVar("F")
+T = TypeVar("T")
 
 
 class Parsed(click.ParamType[Any]):
@@ -59,12 +65,23 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _hex(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise ConfigError(
+            f"{quote(text)} is not hexadecimal; write two digits for each byte, for"
+            " example 00ff"
+        ) from None
+
+
 #: Whether it can be read is found out by who reads it, and has more to say.
 FILE = click.Path(readable=False)
 
 ENDPOINT = Parsed("endpoint", parse_endpoint)
 CID = Parsed("cid", parse_cid)
 SECONDS = Parsed("seconds", _seconds)
+HEX = Parsed("hex", _hex)
 
 
 def log_options(command: F) -> F:
@@ -128,7 +145,31 @@ def network_for(choice: str | None) -> VsockNetwork:
       click.UsageError: if it is none.
 
     """
+    return _chosen(network_from, choice)
+
+
+nsm_option = click.option(
+    "--nsm",
+    metavar="DEVICE",
+    help="/dev/nsm or unix:PATH (or the environment variable TRIONITRO_NSM)."
+    "  [default: /dev/nsm]",
+)
+
+
+def nsm_device_for(choice: str | None) -> NsmDevice:
+    """Return the security module of ``--nsm``, or of the environment.
+
+    Raises:
+      click.UsageError: if it is none.
+
+    """
+    return _chosen(nsm_device_from, choice)
+
+
+def _chosen(
+    find: Callable[[str | None, Mapping[str, str]], T], choice: str | None
+) -> T:
     try:
-        return network_from(choice, os.environ)
+        return find(choice, os.environ)
     except ConfigError as problem:
         raise click.UsageError(str(problem)) from None
