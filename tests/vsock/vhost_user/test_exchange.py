@@ -432,6 +432,26 @@ async def test_all_who_send_have_their_turn(tmp_path: Path) -> None:
     assert min(heard) > max(heard) / 4
 
 
+async def test_who_has_no_credit_keeps_nobody_else_waiting(
+    guest: RudeGuest, listener: VsockListener, nursery: trio.Nursery
+) -> None:
+    streams = []
+    for own_port in (1, 2):
+        await guest.connect(own_port=own_port)
+        guest.send(Operation.CREDIT_UPDATE, own_port=own_port, credit=(2**30, 0))
+        streams.append(await listener.accept())
+    await wait_all_tasks_blocked()
+    for stream in streams:  # the first takes all the buffers, and both wait for more
+        nursery.start_soon(stream.send_all, bytes(2**20))
+        await wait_all_tasks_blocked()
+
+    guest.send(Operation.CREDIT_UPDATE, own_port=1, credit=(0, 0))
+    await wait_all_tasks_blocked()
+
+    while (await guest.expect(Operation.RW)).dst_port == 1:
+        pass
+
+
 async def test_a_guest_with_tiny_buffers_does_not_stop_everything_else(
     guest: RudeGuest, stream: VsockStream, nursery: trio.Nursery
 ) -> None:
