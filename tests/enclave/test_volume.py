@@ -243,9 +243,11 @@ async def test_a_mount_that_hangs_is_an_error(
 async def test_what_is_no_server_is_waited_for_a_while(
     programs: Programs, answer: Answer, words: str
 ) -> None:
+    mounter = attrs.evolve(programs.mounter, patience=1)
+
     async with server(answer) as port:
-        with pytest.raises(CannotStartError, match=f"0.05 s: .*{words}.*; start NFS"):
-            async with programs.mounter.mount(volume_at(port, programs.directory)):
+        with pytest.raises(CannotStartError, match=f"in 1 s: .*{words}.*; start NFS"):
+            async with mounter.mount(volume_at(port, programs.directory)):
                 raise AssertionError("it must not get here")
 
 

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
 from trionitro._cli._logging import LogFormat, set_up_logging
-from trionitro._cli._options import FILE, log_options, network_for, vsock_option
+from trionitro._cli._options import (
+    FILE,
+    log_options,
+    network_for,
+    nsm_device_for,
+    nsm_option,
+    vsock_option,
+)
 from trionitro._cli._run import run_async
 from trionitro._exceptions import ConfigError
-from trionitro.abc import NsmDevice
 from trionitro.enclave import HOSTS_FILE, Boot, Console, Machine, ParentLink, run_boot
 from trionitro.manifest import Plan, read_plan
-from trionitro.nsm import nsm_device_from
 
 __all__ = ["enclave"]
 
 
 @click.command()
 @click.argument("manifest", type=FILE)
-@click.option(
-    "--nsm",
-    metavar="DEVICE",
-    help="/dev/nsm or unix:PATH (or the environment variable TRIONITRO_NSM)."
-    "  [default: /dev/nsm]",
-)
 @click.option(
     "--hosts",
     type=FILE,
@@ -46,6 +44,7 @@ __all__ = ["enclave"]
     help="Show what the application writes here too, beside the parent.",
 )
 @vsock_option
+@nsm_option
 @log_options
 def enclave(
     *,
@@ -72,7 +71,7 @@ def enclave(
     set_up_logging(log_format, verbosity=verbosity, copy=parent.write_log)
     boot = Boot(
         plan=plan,
-        machine=Machine(network=network, nsm=_device_for(nsm), hosts=Path(hosts)),
+        machine=Machine(network=network, nsm=nsm_device_for(nsm), hosts=Path(hosts)),
         parent=parent,
         sends_heartbeat=heartbeat,
         console=Console() if console else None,
@@ -83,12 +82,5 @@ def enclave(
 def _plan_of(manifest: str) -> Plan:
     try:
         return read_plan(manifest)
-    except ConfigError as problem:
-        raise click.UsageError(str(problem)) from None
-
-
-def _device_for(option: str | None) -> NsmDevice:
-    try:
-        return nsm_device_from(option, os.environ)
     except ConfigError as problem:
         raise click.UsageError(str(problem)) from None
