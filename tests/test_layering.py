@@ -16,7 +16,10 @@ import trionitro
 #: those before it. A package stands for all that is in it, and a name written out
 #: in full goes before its package. ``trionitro/__init__.py`` explains the order.
 LAYERS: Final = (
-    ("_cbor", "_exceptions", "_framing", "_structuring", "_transfer", "abc"),
+    (
+        *("_cbor", "_exceptions", "_file_limit", "_framing", "_structuring"),
+        *("_systemd", "_transfer", "abc"),
+    ),
     ("_endpoints",),
     (
         *("_channel", "_http_server", "_multiplexer", "_relay", "_reset"),
@@ -24,6 +27,7 @@ LAYERS: Final = (
     ),
     ("_listen",),
     ("vsock",),
+    ("_control",),
     ("proxy",),
     ("nsm",),
     ("attestation",),
@@ -49,6 +53,7 @@ FRIENDS: Final = frozenset(
 SANS_IO: Final = frozenset(
     {
         "_cbor",
+        "_control._messages",
         "_endpoints",
         "_exceptions",
         "_framing",
@@ -87,6 +92,18 @@ SANS_IO: Final = frozenset(
         "nsm._image",
         "nsm._messages",
         "nsm._pcrs",
+        "manifest._checks",
+        "manifest._claims",
+        "manifest._destinations",
+        "manifest._digest",
+        "manifest._links",
+        "manifest._manifest",
+        "manifest._plan",
+        "manifest._planner",
+        "manifest._quoting",
+        "manifest._socat",
+        "manifest._tables",
+        "manifest._together",
         "nsm._wire",
         "proxy._addresses",
         "proxy._allowlist",

@@ -8,6 +8,7 @@
 #   _channel, _relay                          streams
 #   _listen                                   listeners on endpoints of any kind
 #   vsock                                     addresses become streams
+#   _control                                  the halves know of each other
 #   proxy                                     python -m trionitro.proxy
 #   nsm, attestation, kms                     the security device, and what it is for
 #   manifest                                  one file for both halves

@@ -24,6 +24,8 @@ _COMMANDS: Final = {
     "kms": "_kms",
     "kmstool-enclave-cli": "_kmstool",
     "nsm": "_nsm",
+    "parent": "_parent",
+    "plan": "_plan",
     "proxy": "_proxy",
     "vscproxy": "_drop_in",
     "vsock-proxy": "_drop_in",

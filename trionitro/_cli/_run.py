@@ -7,13 +7,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NoReturn, TypeVar
 
 import click
 import trio
 
-from trionitro._exceptions import CannotStartError, ConfigError, NotAllowedError
+from trionitro._exceptions import (
+    CannotStartError,
+    ConfigError,
+    NotAllowedError,
+    leaves,
+)
 from trionitro.nsm import NsmError, NsmUnavailableError
 
 __all__ = ["run_async", "run_command"]
@@ -75,7 +80,7 @@ def run_async(
     try:
         return trio.run(fn, *args)
     except BaseException as exc:
-        problems = list(_leaves(exc))
+        problems = list(leaves(exc))
         if all(isinstance(problem, KeyboardInterrupt) for problem in problems):
             raise KeyboardInterrupt from None
         if not all(
@@ -88,15 +93,6 @@ def run_async(
             else click.ClickException
         )
         raise kind("; ".join(map(str, problems))) from None
-
-
-def _leaves(exc: BaseException) -> Iterator[BaseException]:
-    """Yield what nurseries have wrapped."""
-    if isinstance(exc, BaseExceptionGroup):
-        for inner in exc.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield exc
 
 
 def _one_line(text: str) -> str:
