@@ -31,7 +31,7 @@ from tests.testing.kms.worlds import (
     key_policy,
     make_world,
 )
-from trionitro.__main__ import main
+from trionitro._cli import main
 from trionitro.kms import Credentials
 from trionitro.testing import BootMeasurements, serve_nsm
 from trionitro.vsock import LocalVsock
