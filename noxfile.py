@@ -114,3 +114,8 @@ def build(session: nox.Session) -> None:
         with session.chdir(Path(directory, sdist.name.removesuffix(".tar.gz"))):
             session.run("trionitro", "--help", silent=True)
             session.run("pytest", *session.posargs, env=INSTALLED_ONLY)
+
+
+@nox.session(python=False)
+def guest(session: nox.Session) -> None:
+    """Test the wheel on a real kernel, in a virtual machine; -- is for pytest."""

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.kernel_vsock import LOCAL, needs_loopback, needs_vsock
 from trionitro.abc import VMADDR_ANY, VsockAddress
 from trionitro.testing import check_vsock_network
 from trionitro.vsock import KernelVsock, _kernel
@@ -26,26 +27,7 @@ from trionitro.vsock._kernel_errors import (
     listen_error,
 )
 
-LOCAL = 1
 SOMEBODY = VsockAddress(16, 8000)
-
-
-def can_bind(cid: int) -> bool:
-    """Tell whether the kernel takes ``cid`` for one of its own."""
-    try:
-        with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as sock:
-            sock.bind((cid, VMADDR_ANY))
-    except (OSError, AttributeError):
-        return False
-    return True
-
-
-needs_vsock = pytest.mark.skipif(
-    not can_bind(VMADDR_ANY), reason="this kernel has no vsock"
-)
-needs_loopback = pytest.mark.skipif(
-    not can_bind(LOCAL), reason="this kernel has no vsock loopback (CID 1)"
-)
 
 
 @needs_loopback
