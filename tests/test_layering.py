@@ -18,7 +18,10 @@ import trionitro
 LAYERS: Final = (
     ("_cbor", "_exceptions", "_framing", "_structuring", "_transfer", "abc"),
     ("_endpoints",),
-    ("_channel", "_http_server", "_multiplexer", "_relay", "_reset", "_unix"),
+    (
+        *("_channel", "_http_server", "_multiplexer", "_relay", "_reset"),
+        *("_socket_stream", "_unix"),
+    ),
     ("vsock",),
     ("proxy",),
     ("nsm",),

@@ -96,6 +96,32 @@ async def test_connections_beyond_the_backlog_wait_for_their_turn(path: Path) ->
     assert sorted(echoed) == [bytes([number]) for number in range(20)]
 
 
+async def test_those_who_wait_have_their_turns_in_order(path: Path) -> None:
+    """Of a crowd one asks the kernel, and even a newcomer joins the queue."""
+    accepted = []
+
+    async def say(number: int) -> None:
+        async with await open_unix_stream(path) as stream:
+            await stream.send_all(bytes([number]))
+
+    async with (
+        await open_unix_listener(path, backlog=0) as listener,
+        trio.open_nursery() as nursery,
+    ):
+        for number in range(6):
+            nursery.start_soon(say, number)
+            await wait_all_tasks_blocked()
+        for late in (6, 7):
+            async with await listener.accept() as stream:
+                nursery.start_soon(say, late)
+                accepted.append(await stream.receive_some())
+        for _ in range(6):
+            async with await listener.accept() as stream:
+                accepted.append(await stream.receive_some())
+
+    assert accepted == [bytes([number]) for number in range(8)]
+
+
 async def test_a_connection_that_waits_for_its_turn_can_be_cancelled(
     path: Path, held: ExitStack
 ) -> None:

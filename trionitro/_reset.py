@@ -9,13 +9,13 @@ from typing import Final
 
 import trio
 
-__all__ = ["close_calmly", "reset", "socket_of"]
+__all__ = ["close_calmly", "prepare_reset", "reset", "socket_of"]
 
 #: ``struct linger``: on, for no time at all. Closing then sends RST.
 _LINGER_NOT: Final = struct.pack("ii", 1, 0)
 
 
-def socket_of(stream: trio.abc.AsyncResource) -> trio.socket.SocketType | None:
+def socket_of(stream: trio.abc.AsyncResource | None) -> trio.socket.SocketType | None:
     """Return the socket under ``stream``, or None if it isn't a plain socket.
 
     Trio's :class:`~trio.SocketStream` and our vsock streams on sockets show theirs
@@ -46,7 +46,12 @@ async def reset(stream: trio.abc.AsyncResource) -> None:
     if sock is None:
         await trio.aclose_forcefully(stream)
         return
+    prepare_reset(sock)
+    sock.close()
+
+
+def prepare_reset(sock: trio.socket.SocketType) -> None:
+    """Have closing ``sock`` send a TCP reset, where there is such a thing."""
     if sock.fileno() != -1 and sock.family in (socket.AF_INET, socket.AF_INET6):
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
-    sock.close()

@@ -16,12 +16,20 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, final
+from weakref import WeakValueDictionary
 
 import attrs
 import trio
 import trio.abc
 
-__all__ = ["UnixListener", "connect_unix", "open_unix_listener", "open_unix_stream"]
+__all__ = [
+    "UnixListener",
+    "connect_unix",
+    "connect_unix_nowait",
+    "open_unix_listener",
+    "open_unix_stream",
+    "open_unix_stream_nowait",
+]
 
 #: ``sun_path`` holds 108 bytes, one of them the final NUL.
 _MAX_PATH: Final = 107
@@ -45,6 +53,11 @@ _TO_CONNECT: Final[Mapping[int, str]] = {
 _FIRST_PAUSE: Final = 0.001
 _LONGEST_PAUSE: Final = 0.05
 
+#: By path, for as long as somebody waits there.
+_queues: Final[trio.lowlevel.RunVar[WeakValueDictionary[str, trio.Lock]]] = (
+    trio.lowlevel.RunVar("trionitro queues")
+)
+
 
 async def open_unix_stream(path: str | os.PathLike[str]) -> trio.SocketStream:
     """Connect to the unix socket at ``path``.
@@ -60,12 +73,49 @@ async def open_unix_stream(path: str | os.PathLike[str]) -> trio.SocketStream:
       Nothing is left open, and the listener has seen nothing.
 
     """
-    return await connect_unix(socket.socket(socket.AF_UNIX), path)
+    return trio.SocketStream(await connect_unix(socket.socket(socket.AF_UNIX), path))
+
+
+def open_unix_stream_nowait(path: str | os.PathLike[str]) -> trio.SocketStream:
+    """Connect to the unix socket at ``path``, if that takes no waiting.
+
+    Raises:
+      trio.WouldBlock: if the listener's backlog is full, and others wait.
+      OSError: as :func:`open_unix_stream` says.
+
+    """
+    return trio.SocketStream(connect_unix_nowait(socket.socket(socket.AF_UNIX), path))
+
+
+def connect_unix_nowait(
+    sock: socket.socket, path: str | os.PathLike[str]
+) -> trio.socket.SocketType:
+    """Connect ``sock`` to ``path``, as :func:`open_unix_stream_nowait` does.
+
+    Resource handling:
+      ``sock`` belongs to this function from the start: it is closed when this raises.
+
+    """
+    sock.setblocking(False)
+    try:
+        _check_path(path)
+        _connect_nowait(sock, os.fspath(path))
+        return trio.socket.from_stdlib_socket(sock)
+    except BlockingIOError:
+        sock.close()
+        raise trio.WouldBlock from None
+    except BaseException as exc:
+        sock.close()
+        if isinstance(exc, OSError):
+            raise _named(
+                exc, f"can't connect to {os.fspath(path)}", _TO_CONNECT
+            ) from exc
+        raise
 
 
 async def connect_unix(
     sock: socket.socket, path: str | os.PathLike[str]
-) -> trio.SocketStream:
+) -> trio.socket.SocketType:
     """Connect ``sock`` to ``path``, as :func:`open_unix_stream` does.
 
     For a socket that was prepared, for instance bound to a name of its own.
@@ -81,7 +131,7 @@ async def connect_unix(
             _check_path(path)
             await trio.lowlevel.checkpoint()
             await _connect(sock, os.fspath(path))
-        return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        return trio.socket.from_stdlib_socket(sock)
     except BaseException:
         sock.close()
         raise
@@ -163,14 +213,38 @@ async def _connect(sock: socket.socket, path: str) -> None:
     # its SO_ERROR is 0. Trio's connect() (and trio.open_unix_socket with it) waits
     # for just these, and would return a socket that isn't connected. The kernel
     # doesn't tell when there is room again, so asking again is all there is.
-    pauses = _pauses()
-    while True:
-        try:
-            sock.connect(path)
-        except BlockingIOError:
-            await trio.sleep(next(pauses))
-        else:
-            return
+    #
+    # Of all that wait for one path, one asks: a thousand would keep the processor so
+    # busy with asking that the listener, if it is here too, hardly comes to accept.
+    with contextlib.suppress(BlockingIOError):
+        _connect_nowait(sock, path)
+        return
+    # It is there for as long as somebody holds it or waits for it.
+    async with _queues_of_this_run().setdefault(path, trio.Lock()):
+        for pause in _pauses():
+            try:
+                sock.connect(path)
+            except BlockingIOError:
+                await trio.sleep(pause)
+            else:
+                return
+
+
+def _connect_nowait(sock: socket.socket, path: str) -> None:
+    """Connect, unless others wait for that already, or it takes waiting."""
+    if path in _queues_of_this_run():
+        raise BlockingIOError
+    sock.connect(path)
+
+
+def _queues_of_this_run() -> WeakValueDictionary[str, trio.Lock]:
+    """Return where those wait who have found the backlog of a path full."""
+    try:
+        return _queues.get()
+    except LookupError:
+        queues: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
+        _queues.set(queues)
+        return queues
 
 
 def _pauses() -> Iterator[float]:
@@ -282,5 +356,9 @@ def _naming(what: str, remedies: Mapping[int, str]) -> Iterator[None]:
     except BlockingIOError:
         raise  # never leaves this module
     except OSError as error:
-        remedy = remedies.get(error.errno or 0, "")
-        raise OSError(error.errno, f"{what}: {error.strerror}{remedy}") from error
+        raise _named(error, what, remedies) from error
+
+
+def _named(error: OSError, what: str, remedies: Mapping[int, str]) -> OSError:
+    remedy = remedies.get(error.errno or 0, "")
+    return OSError(error.errno, f"{what}: {error.strerror}{remedy}")

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from typing import Final
 
 import attrs
+import trio
 import trio.abc
 
 __all__ = [
@@ -89,6 +90,16 @@ class VsockNetwork(ABC):
           Nothing is left open. The peer may have seen a connection come and go.
 
         """
+
+    def open_stream_nowait(self, cid: int, port: int) -> VsockStream:
+        """Connect, if that takes no waiting; a network need not be able to.
+
+        Raises:
+          trio.WouldBlock: if it might take time: use :meth:`open_stream`.
+          OSError: as :meth:`open_stream` says.
+
+        """
+        raise trio.WouldBlock
 
     @abstractmethod
     async def open_listener(

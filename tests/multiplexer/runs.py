@@ -13,7 +13,7 @@ import trio
 
 from tests.relay_world import Kind, Stream, StreamPair
 from trionitro import Ending, Progress
-from trionitro._multiplexer import _carry, carry
+from trionitro._multiplexer import _carrier, carry
 from trionitro._multiplexer._lanes import Lanes
 from trionitro.vsock._stream import SocketVsockStream
 
@@ -28,7 +28,7 @@ BULK: Final = 2**20
 def use(make_lanes: Callable[[], Lanes]) -> Lanes:
     """Have this run use other lanes than it would."""
     lanes = make_lanes()
-    _carry._lanes.set(lanes)
+    _carrier._lanes.set(lanes)
     return lanes
 
 

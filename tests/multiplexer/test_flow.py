@@ -29,7 +29,7 @@ def test_each_direction_blames_the_side_that_broke() -> None:
 
 def test_only_what_comes_from_tcp_is_spliced() -> None:
     with wired("tcp", "unix") as wire:
-        assert [each.spliceable for each in wire.flow.directions] == [True, False]
+        assert [each.may_be_spliced() for each in wire.flow.directions] == [True, False]
 
 
 def test_it_counts_where_the_progress_does() -> None:

@@ -31,7 +31,8 @@ def leading(lanes: Lanes, carried: list[Carried]) -> Carried:
     (leader,) = [
         one
         for one in carried
-        if lanes.leader is not None and lanes.leader.counts is one.progress.counts
+        if lanes.leader is not None
+        if any(flow.counts is one.progress.counts for flow in lanes.leader.flows)
     ]
     return leader
 
@@ -174,21 +175,22 @@ async def test_while_the_thread_comes_to_rest_another_leads(
 ) -> None:
     """However long that takes: a pass may, and so may another process's turn."""
     lanes = use(Lanes.double)
-    at_rest = threading.Event()
+    cancelled, at_rest = threading.Event(), threading.Event()
     poll = Mover.poll
 
     def come_to_rest(mover: Mover, timeout: float = 0) -> list[tuple[int, int]]:
-        if timeout:
+        events = poll(mover, timeout)
+        if timeout and cancelled.is_set():
             assert at_rest.wait(5)
-        return poll(mover, timeout)
+        return events
 
+    monkeypatch.setattr(Mover, "poll", come_to_rest)
     async with carrying(UNIX, 2) as carried:
         leader = leading(lanes, carried)
         (other,) = [one for one in carried if one is not leader]
         await leader.become_bulk()
         assert leading(lanes, carried) is leader
-        monkeypatch.setattr(Mover, "poll", come_to_rest)
-        await leader.ask()
+        cancelled.set()
         leader.scope.cancel()
         try:
             with trio.fail_after(2):
@@ -254,7 +256,7 @@ async def test_a_flow_that_ends_on_its_way_home_is_not_watched_again() -> None:
         lanes._come_home(flow)
 
         assert lanes.small.any_flow() is None
-        lanes.wake(flow)
+        lanes.ended(flow)
         await one.ended.wait()
         assert one.ending is Ending.LEFT_BROKE
 
@@ -283,10 +285,10 @@ async def test_nobody_moves_a_flow_that_was_found_idle() -> None:
         flow = lanes.bulk.mover.any_flow()
         assert flow is not None
 
-        lanes._end_if_idle(flow, 0, flow.counts)
+        with lanes.bulk.held():
+            lanes.end_idle(flow)
 
         assert in_bulk_lane(lanes) == 0
-        lanes.wake(flow)
         await one.ended.wait()
         assert one.ending is Ending.IDLE
 

@@ -120,6 +120,7 @@ async def test_other_paths_and_methods_are_refused() -> None:
 
 def test_bytes_are_counted_while_a_connection_lives_and_after() -> None:
     metrics = Metrics()
+    metrics.add_route("r")
     progress = Progress()
     key = ("trionitro_bytes_total", "to client")
 

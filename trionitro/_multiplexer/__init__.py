@@ -18,11 +18,13 @@ socket that keeps reporting what nobody acts on makes the loop spin.
 The epoll is **level-triggered**. Nothing is lost when a direction takes only part of
 what is there, nothing needs to be armed again, and no read is spent on hearing EAGAIN.
 
-**Who owns what.** The task of each connection owns its two streams; it adds a flow,
-waits, and takes the flow out again in a ``finally``. There is no task of the
-multiplexer's own, and so none that could outlive a nursery: of the tasks that wait,
-one *leads*, which is to drive the epoll for all until its own flow ends or it is
-cancelled, and then wakes another to lead. The others are parked, and cost nothing.
+**Who owns what.** A flow belongs to a *group*, and a group to the one task that waits
+for its flows: a connection's own task for its one, or a route's for all of its
+connections, which then need none. That task takes what is left of them out again in a
+``finally``. There is no task of the multiplexer's own, and so none that could outlive a
+nursery: of the tasks that wait, one *leads*, which is to drive the epoll for all until
+its own group is done or it is cancelled, and then wakes another to lead. The others are
+parked, and cost nothing.
 
 **Small first.** A flow is *bulk* after 128 KiB in large reads without the other side
 speaking. In a pass, what is small is served where epoll reports it, one read each;
@@ -39,4 +41,5 @@ of 250 microseconds of bulk.
 
 from __future__ import annotations
 
-from trionitro._multiplexer._carry import carry as carry
+from trionitro._multiplexer._carrier import Carrier as Carrier
+from trionitro._multiplexer._carrier import carry as carry

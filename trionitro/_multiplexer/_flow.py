@@ -1,10 +1,11 @@
-"""What a lane knows of one connection: two directions and how it ended."""
+"""What a lane knows of connections: their directions, and who waits for them."""
 
 from __future__ import annotations
 
 import math
 import select
 import socket
+from collections.abc import Callable
 from typing import Self
 
 import attrs
@@ -13,7 +14,7 @@ import trio
 from trionitro._multiplexer._pipes import Pipe
 from trionitro._transfer import Ending, Progress
 
-__all__ = ["Direction", "Flow"]
+__all__ = ["Direction", "Flow", "Group"]
 
 
 @attrs.define(eq=False)
@@ -32,7 +33,7 @@ class Direction:
       rest: bytes that were read, but not taken by the sink yet; empty if none.
       pipe: the pipe in use, or None while bytes are copied.
       held: how many bytes are in the pipe.
-      spliceable: whether bulk may be spliced at all.
+      spliceable: whether bulk may be spliced; None while nobody has asked.
       bulk: whether it counts as bulk, and is served after small messages.
       watch: what its source is watched for, while no mover has the flow.
       queued: whether it waits in the lane's queue of bulk.
@@ -47,7 +48,7 @@ class Direction:
     sink: int
     source_broke: Ending
     sink_broke: Ending
-    spliceable: bool
+    spliceable: bool | None = None
     opposite: Direction = attrs.field(init=False)
     ended: bool = False
     rest: bytes = b""
@@ -58,6 +59,18 @@ class Direction:
     queued: bool = False
     streak: int = 0
     slack: int = 0
+
+    def may_be_spliced(self) -> bool:
+        """Whether splicing gains anything, and is possible as far as is known.
+
+        AF_UNIX and AF_VSOCK have no ``splice_read`` of their own: there the kernel
+        copies as we would.
+
+        """
+        if self.spliceable is None:
+            source = self.flow.sockets[self.index]
+            self.spliceable = source.family in (socket.AF_INET, socket.AF_INET6)
+        return self.spliceable
 
     def is_blocked(self) -> bool:
         """Whether the sink has not taken all that was read."""
@@ -74,8 +87,8 @@ class Flow:
       counts: bytes passed on in each direction.
       moved_at: when a byte last arrived or was passed on, by Trio's clock.
       ending: how it ended, or None while it goes on.
-      in_bulk_lane: whether it was moved there, and has not come home yet.
-      given_up: whether nobody waits for it any more.
+      group: those it belongs to.
+      on_end: called with ``ending`` when no mover has it any more.
 
     """
 
@@ -83,8 +96,8 @@ class Flow:
     counts: list[int]
     moved_at: float = -math.inf
     ending: Ending | None = None
-    in_bulk_lane: bool = False
-    given_up: bool = False
+    group: Group = attrs.field(init=False)
+    on_end: Callable[[Ending | None], object] = lambda ending: None
     directions: tuple[Direction, Direction] = attrs.field(init=False)
 
     @classmethod
@@ -104,22 +117,30 @@ class Flow:
             raise trio.ClosedResourceError("a stream to be relayed is closed already")
         flow = cls((left, right), progress.counts)
         broke = (Ending.LEFT_BROKE, Ending.RIGHT_BROKE)
-        rightwards = Direction(
-            flow, 0, left.fileno(), right.fileno(), *broke, _splices_from(left)
-        )
-        leftwards = Direction(
-            flow, 1, right.fileno(), left.fileno(), *broke[::-1], _splices_from(right)
-        )
+        rightwards = Direction(flow, 0, left.fileno(), right.fileno(), *broke)
+        leftwards = Direction(flow, 1, right.fileno(), left.fileno(), *broke[::-1])
         rightwards.opposite, leftwards.opposite = leftwards, rightwards
         flow.directions = (rightwards, leftwards)
         return flow
 
 
-def _splices_from(source: trio.socket.SocketType) -> bool:
-    """Say whether splicing from ``source`` gains anything.
+@attrs.define(eq=False)
+class Group:
+    """The flows that one task waits for.
 
-    AF_UNIX and AF_VSOCK have no ``splice_read`` of their own: there the kernel copies
-    as we would.
+    Attributes:
+      flows: those that have not ended.
+      bulky: those of them that are in the bulk lane, or on their way home from it.
+      is_open: whether there may be more.
+      has_thread: whether its task runs the bulk lane's thread.
 
     """
-    return source.family in (socket.AF_INET, socket.AF_INET6)
+
+    flows: set[Flow] = attrs.field(factory=set)
+    bulky: set[Flow] = attrs.field(factory=set)
+    is_open: bool = True
+    has_thread: bool = False
+
+    def is_done(self) -> bool:
+        """Whether there is nothing to wait for any more."""
+        return not self.is_open and not self.flows

@@ -1,12 +1,10 @@
-"""The lanes of one Trio run, and the tasks that wait for their flows."""
+"""The lanes of one Trio run, and the tasks that wait for flows in them."""
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
 from functools import partial
 from typing import Final, Self
 
@@ -14,7 +12,7 @@ import attrs
 import trio
 
 from trionitro._multiplexer._bulk_lane import BulkLane
-from trionitro._multiplexer._flow import Flow
+from trionitro._multiplexer._flow import Flow, Group
 from trionitro._multiplexer._linger import Habit
 from trionitro._multiplexer._mover import Mover
 from trionitro._transfer import Ending
@@ -31,20 +29,26 @@ _BULK_READ: Final = 2**16
 
 @attrs.define(eq=False)
 class Lanes:
-    """Moves flows, and wakes the tasks that wait for them.
+    """Moves flows, and calls the tasks that wait for them.
+
+    All but :meth:`send_home` and :meth:`ended_in_thread` is for Trio's thread.
 
     Attributes:
       small: the mover that one of the waiting tasks drives.
       bulk: the lane beside it, or None for a single lane.
-      leader: the flow whose task drives, or None.
+      leader: the group whose task drives, or None.
 
     """
 
     small: Mover = attrs.field(init=False)
     bulk: BulkLane | None = attrs.field(init=False, default=None)
-    leader: Flow | None = None
+    leader: Group | None = None
     _interrupt_leader: Callable[[], None] = attrs.field(init=False)
-    _parked: dict[Flow, trio.lowlevel.Task] = attrs.field(factory=dict)
+    _parked: dict[Group, trio.lowlevel.Task] = attrs.field(factory=dict)
+    #: The groups that have flows in the bulk lane.
+    _bulky: set[Group] = attrs.field(factory=set)
+    #: The group whose task runs the bulk lane's thread, or None.
+    _driver: Group | None = None
     _habit: Habit = attrs.field(factory=Habit)
     _token: trio.lowlevel.TrioToken = attrs.field(
         factory=trio.lowlevel.current_trio_token
@@ -55,7 +59,7 @@ class Lanes:
         """Make a single lane: everything moves in Trio's thread."""
         lanes = cls()
         clock = trio.lowlevel.current_clock().current_time
-        lanes.small = Mover(clock, on_end=lanes.wake)
+        lanes.small = Mover(clock, on_end=lanes.ended)
         return lanes
 
     @classmethod
@@ -64,7 +68,7 @@ class Lanes:
         lanes = cls.single()
         bulk = Mover(
             lanes.small.clock,
-            on_end=lanes.wake_from_thread,
+            on_end=lanes.ended_in_thread,
             on_quiet=lanes.send_home,
             turns_beside_small=_BULK_TURNS,
             read_beside_small=_BULK_READ,
@@ -75,37 +79,62 @@ class Lanes:
 
     # --- flows --------------------------------------------------------------------
 
-    def add(self, flow: Flow) -> None:
+    def add(self, flow: Flow, group: Group) -> None:
         """Take in a new flow. Its bytes move whenever somebody leads."""
+        flow.group = group
+        group.flows.add(flow)
         self.small.attach(flow)
 
-    def give_up(self, flow: Flow) -> None:
-        """Let go of a flow, wherever it is, and see to it that the others go on."""
-        flow.given_up = True
-        if self.bulk is not None and flow.in_bulk_lane:
+    def give_up(self, group: Group) -> None:
+        """Let go of all flows of a group, and see to it that the others go on."""
+        if group.bulky:
+            assert self.bulk is not None
             with self.bulk.held() as mover:
-                mover.remove(flow)
-        self.small.remove(flow)
-        if self.leader is None and self._parked:
-            self.wake(next(iter(self._parked)))
-        if self.bulk is not None and not self.bulk.is_running:
-            stranded = self.bulk.mover.any_flow()
-            if stranded is not None:
-                self.wake(stranded)
+                for flow in group.bulky:
+                    mover.remove(flow)
+        for flow in group.flows:
+            self.small.remove(flow)
+        flows = list(group.flows)
+        group.flows.clear()
+        group.bulky.clear()
+        self._bulky.discard(group)
+        self.pass_on()
+        for flow in flows:
+            flow.on_end(flow.ending)
 
-    def is_stranded(self, flow: Flow) -> bool:
-        """Say whether ``flow`` is in the bulk lane while that has no thread."""
-        return flow.in_bulk_lane and self.bulk is not None and not self.bulk.is_running
+    def ended(self, flow: Flow) -> None:
+        """Take note that a flow has ended: no mover has it any more."""
+        group = flow.group
+        if flow not in group.flows:
+            return  # it was given up before the thread's word of its end arrived
+        group.flows.discard(flow)
+        self._leaves_bulk(flow)
+        flow.on_end(flow.ending)
+        if group.is_done():
+            self.call(group)
+
+    def end_idle(self, flow: Flow) -> None:
+        """End a flow that has been idle; call it while the thread is held."""
+        flow.ending = Ending.IDLE
+        self.small.remove(flow)
+        if self.bulk is not None:
+            self.bulk.mover.remove(flow)
+        self.ended(flow)
+
+    def ended_in_thread(self, flow: Flow) -> None:
+        """Do the same, called in the thread of the bulk lane."""
+        self._token.run_sync_soon(self.ended, flow)
 
     def move_to_bulk_lane(self, flow: Flow) -> None:
         """Hand a flow that has become bulk to the other mover."""
         assert self.bulk is not None
         self.small.detach(flow)
-        flow.in_bulk_lane = True
+        flow.group.bulky.add(flow)
+        self._bulky.add(flow.group)
         with self.bulk.held() as mover:
             mover.attach(flow)
         if not self.bulk.is_running:
-            self.wake(flow)  # to give it a thread
+            self.call(flow.group)  # to give it a thread
 
     def send_home(self, flow: Flow) -> None:
         """Have a flow that isn't bulk any more come home; called in the thread."""
@@ -114,89 +143,100 @@ class Lanes:
         self._token.run_sync_soon(self._come_home, flow)
 
     def _come_home(self, flow: Flow) -> None:
-        if not flow.given_up and flow.ending is None:
-            flow.in_bulk_lane = False
+        if flow in flow.group.flows and flow.ending is None:
+            self._leaves_bulk(flow)
             self.small.attach(flow)
+
+    def _leaves_bulk(self, flow: Flow) -> None:
+        group = flow.group
+        group.bulky.discard(flow)
+        if not group.bulky:
+            self._bulky.discard(group)
+        if not self._bulky and self._driver is not None:
+            self.call(self._driver)  # to let the thread go
+
+    def settle(self) -> None:
+        """Move what can be moved now, in both lanes."""
+        self.small.serve(self.small.poll())
+        if self.bulk is not None:
+            with self.bulk.held() as mover:
+                mover.serve(mover.poll())
 
     # --- tasks --------------------------------------------------------------------
 
-    # Thousands of tasks may wait, most of them idly: what follows is written so that
-    # one that is parked holds no more coroutines than it needs.
+    def is_called(self, group: Group) -> bool:
+        """Whether the task of ``group`` has something else to do than wait.
 
-    def wait(self, flow: Flow, idle_timeout: float = math.inf) -> Awaitable[object]:
-        """Wait until something is to be done about ``flow``, leading if need be.
-
-        That it has ended, needs a thread, or has been idle; or nothing at all.
+        That is to go, to give its bulk a thread, or to let the thread go.
 
         """
-        if idle_timeout == math.inf:
-            return self._lead(flow) if self.leader is None else self._park(flow)
-        return self._wait_impatiently(flow, idle_timeout)
+        if group.has_thread:
+            return not self._bulky or group.is_done()
+        return group.is_done() or self.is_stranded(group)
 
-    async def _wait_impatiently(self, flow: Flow, idle_timeout: float) -> None:
-        counts = flow.counts.copy()
-        with trio.CancelScope(deadline=flow.moved_at + idle_timeout):
-            await self.wait(flow)
-        # It may have moved since the deadline was set: then that was no idleness.
-        if flow.ending is None and trio.current_time() >= flow.moved_at + idle_timeout:
-            self._end_if_idle(flow, idle_timeout, counts)
+    def is_stranded(self, group: Group) -> bool:
+        """Whether ``group`` has flows in the bulk lane while that has no thread."""
+        return bool(group.bulky) and self.bulk is not None and not self.bulk.is_running
 
-    def _end_if_idle(
-        self, flow: Flow, idle_timeout: float, counts_before: list[int]
-    ) -> None:
-        """Give up an idle flow, unless something has moved after all.
+    def wait(self, group: Group) -> Awaitable[object]:
+        """Wait until ``group`` is called, leading if need be.
 
-        It may have: when a clock jumps, as in tests, or a process was stopped for a
-        while, the deadline is past before all is done that was to be done until then.
+        Not a coroutine of its own: thousands may wait, and most of them idly.
 
         """
-        bulk = self.bulk if flow.in_bulk_lane else None
-        with nullcontext(self.small) if bulk is None else bulk.held() as mover:
-            mover.serve(mover.poll())
-            if flow.counts != counts_before:
-                flow.moved_at = trio.current_time()
-            idle = trio.current_time() >= flow.moved_at + idle_timeout
-            if idle and flow.ending is None:
-                flow.ending = Ending.IDLE
-                mover.remove(flow)
+        return self._lead(group) if self.leader is None else self._park(group)
 
-    def wake(self, flow: Flow) -> None:
-        """Have the task of ``flow`` look at it, if it waits."""
-        if (task := self._parked.pop(flow, None)) is not None:
+    def call(self, group: Group) -> None:
+        """Have the task of ``group`` look at it, if it waits."""
+        if (task := self._parked.pop(group, None)) is not None:
             trio.lowlevel.reschedule(task)
-        elif flow is self.leader:
+        elif group is self.leader:
             self._interrupt_leader()
 
-    def wake_from_thread(self, flow: Flow) -> None:
-        """Do the same, called in the thread of the bulk lane."""
-        self._token.run_sync_soon(self.wake, flow)
+    def drives(self, group: Group) -> None:
+        """Take note that the task of ``group`` runs the bulk lane's thread."""
+        self._driver = group
+        group.has_thread = True
 
-    def _park(self, flow: Flow) -> Awaitable[object]:
-        self._parked[flow] = trio.lowlevel.current_task()
-        unpark = partial(self._unpark, flow)
+    def drives_no_more(self, group: Group) -> None:
+        """Take note that it is about to let the thread come to rest."""
+        self._driver = None
+        group.has_thread = False
+        self.pass_on()
+
+    def pass_on(self) -> None:
+        """See to it that somebody leads, and that bulk has a thread."""
+        if self.leader is None and self._parked:
+            self.call(next(iter(self._parked)))
+        if self._bulky and self.bulk is not None and not self.bulk.is_running:
+            self.call(next(iter(self._bulky)))
+
+    def _park(self, group: Group) -> Awaitable[object]:
+        self._parked[group] = trio.lowlevel.current_task()
+        unpark = partial(self._unpark, group)
         return trio.lowlevel.wait_task_rescheduled(unpark)  # noqa: ASYNC105  see above
 
-    def _unpark(self, flow: Flow, raise_cancel: object) -> trio.lowlevel.Abort:
-        self._parked.pop(flow, None)
+    def _unpark(self, group: Group, raise_cancel: object) -> trio.lowlevel.Abort:
+        self._parked.pop(group, None)
         return trio.lowlevel.Abort.SUCCEEDED
 
-    async def _lead(self, flow: Flow) -> None:
-        self.leader = flow
+    async def _lead(self, group: Group) -> None:
+        self.leader = group
         with trio.CancelScope() as scope:
             self._interrupt_leader = scope.cancel
             try:
-                while flow.ending is None and not self.is_stranded(flow):
+                while not self.is_called(group):
                     await trio.lowlevel.wait_readable(self.small.fileno())
-                    await self._drive(flow)
+                    await self._drive(group)
             finally:
                 self.leader = None
 
-    async def _drive(self, flow: Flow) -> None:
+    async def _drive(self, group: Group) -> None:
         """Go on for as long as there is something to do."""
         small = self.small
         pause_at = time.perf_counter() + _SLICE
         small.serve(small.poll())
-        while flow.ending is None and not self.is_stranded(flow):
+        while not self.is_called(group):
             if small.has_more():
                 small.serve(small.poll())
             elif not self._linger():

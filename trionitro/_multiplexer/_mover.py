@@ -260,7 +260,7 @@ class Mover:
     def _pass_bulk(
         self, direction: Direction, reads: int, size: int, pause_at: float
     ) -> None:
-        if direction.spliceable:
+        if direction.may_be_spliced():
             direction.pipe = self._pipes.take()
             # Where there is none now, asking again each time would cost too much.
             direction.spliceable = direction.pipe is not None
@@ -271,6 +271,8 @@ class Mover:
                 passed = self._splice(direction)
             if passed < _SMALL_MESSAGE or direction.is_blocked():
                 break
+            if direction.flow.ending is not None:
+                break  # its descriptors may be somebody else's already
             direction.slack = _BULK_SLACK
             if time.perf_counter() > pause_at:
                 break

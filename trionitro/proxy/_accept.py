@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, NoReturn
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NoReturn, Self
 
 import attrs
 import structlog
 import trio
 import trio.abc
 
+from trionitro._reset import socket_of
+from trionitro._socket_stream import LazySocketStream
+
 __all__ = ["Handler", "Places", "accept_connections"]
 
 _log = structlog.get_logger("trionitro.proxy")
 
-#: What is done with a connection: it closes it, and gives its place back.
-Handler = Callable[[Any, "Places"], Awaitable[object]]
+#: What is done with a connection, at once or in a nursery: it is closed in the end,
+#: and its place given back.
+Handler = Callable[[Any, "Places", trio.Nursery], object]
 
 #: What accept(2) says when the system has nothing left for one more connection.
 _NO_ROOM: Final = frozenset(
@@ -26,6 +32,10 @@ _NO_ROOM: Final = frozenset(
 #: Seconds until accepting is tried again then, and between saying so.
 _RETRY_DELAY: Final = 0.1
 _LOG_INTERVAL: Final = 1.0
+
+
+#: How many are accepted before other tasks have their turn.
+_TURN: Final = 32
 
 
 @attrs.define(eq=False)
@@ -43,8 +53,12 @@ class Places:
 
     async def wait_free(self) -> None:
         """Wait until there is a place; not a checkpoint if there is one."""
-        while self._taken >= self.limit:
+        while not self.are_free():
             await self._freed.park()
+
+    def are_free(self) -> bool:
+        """Whether there is a place."""
+        return self._taken < self.limit
 
     def take(self) -> None:
         """Take a place; give it back with :meth:`give_back`."""
@@ -52,8 +66,9 @@ class Places:
 
     def give_back(self) -> None:
         """Give a place back."""
+        if not self.are_free():
+            self._freed.unpark_all()
         self._taken -= 1
-        self._freed.unpark_all()
 
 
 async def accept_connections(
@@ -62,15 +77,15 @@ async def accept_connections(
     places: Places,
     nursery: trio.Nursery,
 ) -> NoReturn:
-    """Run ``handler`` in ``nursery`` for each connection that there is a place for.
+    """Give ``handler`` each connection that there is a place for, and ``nursery``.
 
     Without a place none is accepted: it waits in the kernel's backlog, where
     back-pressure belongs. (Listeners that share their places may overshoot by one
     each: they all wait when the last place is taken.)
 
     This is what :func:`trio.serve_listeners` does, but for the places, and that the
-    listener stays open for its owner to use again, and that the handler cleans up
-    itself: a scope and two coroutines less for each of thousands of connections.
+    listener stays open for its owner to use again, and that who comes while others
+    are being accepted is accepted with them, in one turn of this task.
 
     Error handling:
       Where the system has no room for another connection (descriptors, memory), it
@@ -79,17 +94,67 @@ async def accept_connections(
 
     """
     silent_until = trio.current_time()
-    while True:
-        await places.wait_free()
-        try:
-            stream = await listener.accept()
-        except OSError as exc:
-            if exc.errno not in _NO_ROOM:
-                raise
-            if trio.current_time() >= silent_until:
-                silent_until = trio.current_time() + _LOG_INTERVAL
-                _log.error("can't accept", problem=exc.strerror, retry_in=_RETRY_DELAY)
-            await trio.sleep(_RETRY_DELAY)
-            continue
-        places.take()
-        nursery.start_soon(handler, stream, places)
+    with _Crowd.before(listener) as crowd:
+        while True:
+            await places.wait_free()
+            try:
+                stream = await listener.accept()
+            except OSError as exc:
+                if exc.errno not in _NO_ROOM:
+                    raise
+                if trio.current_time() >= silent_until:
+                    silent_until = trio.current_time() + _LOG_INTERVAL
+                    reason = exc.strerror
+                    _log.error("can't accept", problem=reason, retry_in=_RETRY_DELAY)
+                await trio.sleep(_RETRY_DELAY)
+                continue
+            places.take()
+            handler(stream, places, nursery)
+            for stream in crowd.accept_nowait(places):
+                places.take()
+                handler(stream, places, nursery)
+
+
+@attrs.frozen
+class _Crowd:
+    """Those who wait to be accepted as well, where the listener is a socket.
+
+    Attributes:
+      socket: a second one for the listener's, because Trio's can't be asked without
+          waiting; None where there is none.
+      stream_of: makes the listener's kind of stream.
+
+    """
+
+    socket: socket.socket | None
+    stream_of: Callable[[trio.socket.SocketType], Any]
+
+    @classmethod
+    @contextmanager
+    def before(cls, listener: trio.abc.Listener[Any]) -> Iterator[Self]:
+        """Make one for ``listener``."""
+        stream_of = getattr(listener, "stream_of", LazySocketStream)
+        found = socket_of(listener)
+        if found is None:
+            yield cls(None, stream_of)
+            return
+        with socket.fromfd(found.fileno(), found.family, found.type) as double:
+            double.setblocking(False)
+            yield cls(double, stream_of)
+
+    def accept_nowait(self, places: Places) -> Iterator[Any]:
+        """Accept those who are there already, but no more than :data:`_TURN`.
+
+        What goes wrong is left to the listener itself to meet again.
+
+        """
+        if self.socket is None:
+            return
+        for _ in range(_TURN):
+            if not places.are_free():
+                return
+            try:
+                accepted, _ = self.socket.accept()
+            except OSError:
+                return
+            yield self.stream_of(trio.socket.from_stdlib_socket(accepted))

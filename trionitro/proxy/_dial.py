@@ -16,12 +16,12 @@ import trio.abc
 
 from trionitro._endpoints import TcpEndpoint, UnixEndpoint, VsockEndpoint
 from trionitro._exceptions import NotAllowedError
-from trionitro._unix import open_unix_stream
+from trionitro._unix import open_unix_stream, open_unix_stream_nowait
 from trionitro.abc import VsockNetwork
 from trionitro.proxy._allowlist import Decision, TargetPolicy
 from trionitro.proxy._route import Family, Route
 
-__all__ = ["DialError", "check_route_allowed", "dial", "judge_addresses"]
+__all__ = ["DialError", "check_route_allowed", "dial", "dial_nowait", "judge_addresses"]
 
 _log = structlog.get_logger("trionitro.proxy")
 
@@ -82,6 +82,24 @@ async def dial(
         )
         attempt += 1
         await trio.sleep(route.connect_delay)
+
+
+def dial_nowait(route: Route, *, network: VsockNetwork) -> Stream:
+    """Connect to ``route.forward``, if that takes no waiting and asks nobody.
+
+    Raises:
+      trio.WouldBlock: if it might take time; :func:`dial` does it.
+      OSError: if nobody is there now; :func:`dial` may try again, or says why.
+
+    """
+    match route.forward:
+        case UnixEndpoint(path=path):
+            return open_unix_stream_nowait(path)
+        case VsockEndpoint(cid=cid, port=port):
+            assert cid is not None  # Route checked that it can be dialled
+            return network.open_stream_nowait(cid, port)
+        case _:  # TCP takes time, and its allowlist may ask DNS
+            raise trio.WouldBlock
 
 
 async def _attempt(
@@ -211,6 +229,8 @@ async def _open_tcp(address: str, port: int) -> trio.SocketStream:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = trio.socket.socket(family, socket.SOCK_STREAM)
     try:
+        # Else a peer that is gone without a word would stay for ever.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         await sock.connect((address, port))
         return trio.SocketStream(sock)
     except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from typing import Any, Final, assert_never
@@ -88,6 +89,11 @@ async def _open_tcp(endpoint: TcpEndpoint) -> Bound:
         for superfluous in listeners[1:]:
             superfluous.socket.close()
         del listeners[1:]
+    for listener in listeners:
+        # Inherited by what is accepted. Small messages don't wait for others, and a
+        # peer that is gone without a word is noticed, else it would stay for ever.
+        listener.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     port: int = listeners[0].socket.getsockname()[1]
     return Bound(attrs.evolve(endpoint, port=port), list(listeners))
 

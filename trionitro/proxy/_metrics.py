@@ -6,6 +6,7 @@ import enum
 import functools
 from collections import Counter
 from collections.abc import Iterable
+from typing import Final
 
 import attrs
 import trio.abc
@@ -75,7 +76,8 @@ class _Connections(Collector):
         numbers.update(self.open.values())
         sizes = self.finished.copy()
         for progress, route in self.open.items():
-            sizes.update(_directions(route, progress))
+            for direction, passed_on in zip(_DIRECTIONS, progress.counts, strict=True):
+                sizes[route, direction] += passed_on
         for route, count in sorted(numbers.items()):
             number.add_metric([route], count)
         for labels, total in sorted(sizes.items()):
@@ -83,11 +85,8 @@ class _Connections(Collector):
         return number, size
 
 
-def _directions(route: str, progress: Progress) -> dict[tuple[str, str], int]:
-    return {
-        (route, "to target"): progress.left_to_right,
-        (route, "to client"): progress.right_to_left,
-    }
+#: What the two counts of a :class:`Progress` are called: the client is on the left.
+_DIRECTIONS: Final = ("to target", "to client")
 
 
 @attrs.define(eq=False)
@@ -106,6 +105,12 @@ class Metrics:
     total: CounterMetric = attrs.field(init=False)
     dial_seconds: Histogram = attrs.field(init=False)
     refusals: CounterMetric = attrs.field(init=False)
+
+    # Looking a label up takes longer than counting.
+    _dial_seconds: dict[str, Histogram] = attrs.field(init=False, factory=dict)
+    _totals: dict[tuple[str, Outcome], CounterMetric] = attrs.field(
+        init=False, factory=dict
+    )
 
     def __attrs_post_init__(self) -> None:
         self._registry.register(self._connections)
@@ -131,11 +136,15 @@ class Metrics:
     def add_route(self, route: str) -> None:
         """Show ``route`` with zeros before its first connection."""
         self._connections.routes.add(route)
-        self.dial_seconds.labels(route)
+        self._dial_seconds[route] = self.dial_seconds.labels(route)
         for outcome in Outcome:
-            self.total.labels(route, outcome)
+            self._totals[route, outcome] = self.total.labels(route, outcome)
         for reason in Refusal:
             self.refusals.labels(route, reason)
+
+    def dialled(self, route: str, seconds: float) -> None:
+        """Count an attempt to reach a target, and how long it took."""
+        self._dial_seconds[route].observe(seconds)
 
     def connection_opened(self, route: str, progress: Progress) -> None:
         """Count an open connection, and what its ``progress`` says from now on."""
@@ -144,8 +153,10 @@ class Metrics:
     def connection_ended(self, progress: Progress, outcome: Outcome) -> None:
         """Count its end. What its ``progress`` says now stays counted."""
         route = self._connections.open.pop(progress)
-        self._connections.finished.update(_directions(route, progress))
-        self.total.labels(route, outcome).inc()
+        finished = self._connections.finished
+        for direction, size in zip(_DIRECTIONS, progress.counts, strict=True):
+            finished[route, direction] += size
+        self._totals[route, outcome].inc()
 
     def render(self) -> bytes:
         """Return everything in Prometheus' text format."""

@@ -13,9 +13,10 @@ import trio.abc
 
 from trionitro._endpoints import Endpoint
 from trionitro._exceptions import NotAllowedError
+from trionitro._multiplexer import Carrier
 from trionitro.proxy._accept import Handler, Places, accept_connections
 from trionitro.proxy._allowlist import TargetPolicy
-from trionitro.proxy._connection import Surroundings, carry
+from trionitro.proxy._connection import Surroundings, receive
 from trionitro.proxy._dial import check_route_allowed
 from trionitro.proxy._listen import Bound, close_all, open_bound
 from trionitro.proxy._metrics import Metrics
@@ -39,6 +40,7 @@ class _Service:
           the endpoint over.
       handler: what is done with a connection.
       places: for how many connections at once.
+      carrier: moves the bytes of those that need no task of their own.
 
     """
 
@@ -46,22 +48,27 @@ class _Service:
     bound: Bound
     handler: Handler
     places: Places
+    carrier: Carrier = attrs.field(factory=Carrier)
     _accepting: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _retired: trio.Event = attrs.field(factory=trio.Event)
     _grace: float = 0.0
 
     async def serve(self) -> None:
         """Accept connections until retired, then let them finish for the grace."""
-        async with trio.open_nursery() as connections:
-            with self._accepting:
-                async with trio.open_nursery() as accepting:
-                    for listener in self.bound.listeners:
-                        accepting.start_soon(
-                            accept_connections,
-                            *(listener, self.handler, self.places, connections),
-                        )
-            self._retired.set()
-            connections.cancel_scope.deadline = trio.current_time() + self._grace
+        async with trio.open_nursery() as carrying:
+            carrying.start_soon(self.carrier.run)
+            async with trio.open_nursery() as connections:
+                with self._accepting:
+                    async with trio.open_nursery() as accepting:
+                        for listener in self.bound.listeners:
+                            accepting.start_soon(
+                                accept_connections,
+                                *(listener, self.handler, self.places, connections),
+                            )
+                self._retired.set()
+                carrying.cancel_scope.deadline = trio.current_time() + self._grace
+            # No connection is on its way to the carrier any more.
+            self.carrier.close()
 
     async def retire(self, grace: float) -> None:
         """Stop accepting, and return when nothing accepts any more.
@@ -197,14 +204,18 @@ class Proxy:
         listen = str(bound.endpoint)
         metrics = self.around.metrics
         if purpose is None:
-            handler = functools.partial(_serve_scraper, metrics=metrics)
+            handler = functools.partial(_receive_scraper, metrics=metrics)
             service = _Service(None, bound, handler, Places(_SCRAPERS))
             self._helpers.start_soon(service.serve)
             _log.info("serving metrics", listen=listen)
         else:
             route = attrs.evolve(purpose, listen=bound.endpoint)
-            handler = functools.partial(carry, route=route, around=self.around)
-            service = _Service(purpose, bound, handler, Places(route.max_connections))
+            carrier = Carrier(route.idle_timeout)
+            handler = functools.partial(
+                receive, route=route, around=self.around, carrier=carrier
+            )
+            places = Places(route.max_connections)
+            service = _Service(purpose, bound, handler, places, carrier)
             metrics.add_route(route.name)
             self._routes.start_soon(service.serve)
             _log.info("listening", listen=listen, forward=str(route.forward))
@@ -221,8 +232,14 @@ class Proxy:
         _log.info("stopped listening", listen=str(service.bound.endpoint))
 
 
+def _receive_scraper(
+    stream: trio.abc.Stream, place: Places, nursery: trio.Nursery, *, metrics: Metrics
+) -> None:
+    nursery.start_soon(_serve_scraper, stream, place, metrics)
+
+
 async def _serve_scraper(
-    stream: trio.abc.Stream, place: Places, *, metrics: Metrics
+    stream: trio.abc.Stream, place: Places, metrics: Metrics
 ) -> None:
     try:
         await metrics.serve_client(stream)

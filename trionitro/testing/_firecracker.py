@@ -94,7 +94,7 @@ class FirecrackerMachine:
         host_port = _FIRST_HOST_PORT + secrets.randbelow(_HOST_PORTS)
         await stream.send_all(b"OK %d\n" % host_port)
         peer = VsockAddress(_HOST, host_port)
-        self._ports.offer(port, SocketVsockStream(stream, peer))
+        self._ports.offer(port, SocketVsockStream(stream.socket, peer))
 
 
 def decode_command_untrusted(arrived: bytes) -> tuple[int, int]:
@@ -139,7 +139,7 @@ class _Guest(VsockNetwork):
             raise ConnectionResetError(
                 errno.ECONNRESET, f"nobody on the host listens for {peer}"
             ) from None
-        return SocketVsockStream(stream, peer)
+        return SocketVsockStream(stream.socket, peer)
 
     async def open_listener(
         self, port: int, *, backlog: int | None = None

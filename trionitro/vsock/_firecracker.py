@@ -73,7 +73,7 @@ class FirecrackerVsock(VsockNetwork):
                 f"can't connect to {peer}: the VMM at {self.uds_path} has not answered"
                 f" within {self.handshake_timeout:g} seconds; is its guest running?",
             ) from None
-        return SocketVsockStream(stream, peer)
+        return SocketVsockStream(stream.socket, peer)
 
     async def open_listener(
         self, port: int, *, backlog: int | None = None
@@ -86,7 +86,7 @@ class FirecrackerVsock(VsockNetwork):
         listener = await open_unix_listener(path, backlog=backlog)
         return SocketVsockListener(port, listener, self._peer_of)
 
-    def _peer_of(self, stream: trio.SocketStream) -> VsockAddress:
+    def _peer_of(self, sock: trio.socket.SocketType) -> VsockAddress:
         cid = VMADDR_ANY if self.guest_cid is None else self.guest_cid
         return VsockAddress(cid, VMADDR_ANY)
 

@@ -75,7 +75,7 @@ class KernelVsock(VsockNetwork):
             sock = await _connected_socket(cid, port)
         except OSError as error:
             raise connect_error(error, peer) from error
-        return SocketVsockStream(trio.SocketStream(sock), peer)
+        return SocketVsockStream(sock, peer)
 
     async def open_listener(
         self, port: int, *, backlog: int | None = None
@@ -130,9 +130,9 @@ def _listening_socket(port: int, backlog: int | None) -> socket.socket:
     return sock
 
 
-def _peer_of(stream: trio.SocketStream) -> VsockAddress:
+def _peer_of(sock: trio.socket.SocketType) -> VsockAddress:
     try:
-        return VsockAddress(*stream.socket.getpeername())
+        return VsockAddress(*sock.getpeername())
     except OSError:
         # It went away before it could be asked; what it has sent can still be read.
         return VsockAddress(VMADDR_ANY, VMADDR_ANY)

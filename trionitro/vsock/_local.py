@@ -23,7 +23,7 @@ from typing import Final, final
 import attrs
 import trio
 
-from trionitro._unix import connect_unix, open_unix_listener
+from trionitro._unix import connect_unix, connect_unix_nowait, open_unix_listener
 from trionitro.abc import VMADDR_ANY, VsockAddress, VsockNetwork
 from trionitro.vsock._ports import check_address, listen_on_port, random_port
 from trionitro.vsock._stream import SocketVsockListener, SocketVsockStream
@@ -63,14 +63,20 @@ class LocalVsock(VsockNetwork):
         check_address(cid, port)
         peer = VsockAddress(cid, port)
         try:
-            stream = await connect_unix(_named_socket(self.cid), self._path(cid, port))
+            sock = await connect_unix(_named_socket(self.cid), self._path(cid, port))
         except (FileNotFoundError, ConnectionRefusedError):
-            raise ConnectionRefusedError(
-                errno.ECONNREFUSED,
-                f"nobody listens on {peer} in the directory {self.directory}; is the"
-                " other side started, with that CID and the same directory?",
-            ) from None
-        return SocketVsockStream(stream, peer)
+            raise self._nobody_at(peer) from None
+        return SocketVsockStream(sock, peer)
+
+    def open_stream_nowait(self, cid: int, port: int) -> SocketVsockStream:
+        """Connect, as :meth:`.VsockNetwork.open_stream_nowait` says."""
+        check_address(cid, port)
+        peer = VsockAddress(cid, port)
+        try:
+            sock = connect_unix_nowait(_named_socket(self.cid), self._path(cid, port))
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise self._nobody_at(peer) from None
+        return SocketVsockStream(sock, peer)
 
     async def open_listener(
         self, port: int, *, backlog: int | None = None
@@ -89,8 +95,15 @@ class LocalVsock(VsockNetwork):
         listener = await open_unix_listener(path, backlog=backlog)
         return SocketVsockListener(port, listener, _peer_of)
 
-    def _path(self, cid: int, port: int) -> Path:
-        return self.directory / str(cid) / f"{port}.sock"
+    def _path(self, cid: int, port: int) -> str:
+        return f"{self.directory}/{cid}/{port}.sock"
+
+    def _nobody_at(self, peer: VsockAddress) -> OSError:
+        return ConnectionRefusedError(
+            errno.ECONNREFUSED,
+            f"nobody listens on {peer} in the directory {self.directory}; is the"
+            " other side started, with that CID and the same directory?",
+        )
 
 
 def peer_untrusted(name: str | bytes) -> VsockAddress:
@@ -106,8 +119,8 @@ def peer_untrusted(name: str | bytes) -> VsockAddress:
     return VsockAddress(cid, port) if max(cid, port) < VMADDR_ANY else _UNKNOWN
 
 
-def _peer_of(stream: trio.SocketStream) -> VsockAddress:
-    return peer_untrusted(stream.socket.getpeername())
+def _peer_of(sock: trio.socket.SocketType) -> VsockAddress:
+    return peer_untrusted(sock.getpeername())
 
 
 def _named_socket(cid: int) -> socket.socket:

@@ -9,6 +9,8 @@ import attrs
 import trio
 import trio.abc
 
+from trionitro._socket_stream import LazySocketStream
+from trionitro._unix import UnixListener
 from trionitro.abc import VsockAddress, VsockListener, VsockStream
 
 __all__ = ["SocketVsockListener", "SocketVsockStream"]
@@ -16,45 +18,15 @@ __all__ = ["SocketVsockListener", "SocketVsockStream"]
 
 @final
 @attrs.define(eq=False)
-class SocketVsockStream(VsockStream):
+class SocketVsockStream(LazySocketStream, VsockStream):
     """A vsock connection that is a socket."""
 
-    _stream: trio.SocketStream
     _peer: VsockAddress
 
     @property
     def peer(self) -> VsockAddress:
         """The other end's address."""
         return self._peer
-
-    @property
-    def socket(self) -> trio.socket.SocketType:
-        """The socket itself, for what a stream can't do."""
-        return self._stream.socket
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send ``data``, as :meth:`trio.abc.SendStream.send_all` says."""
-        await self._stream.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """Wait until there may be room for more bytes."""
-        # AF_VSOCK, unlike TCP, never says "writable" again after our own
-        # end-of-file: without this one would wait until the peer hangs up.
-        if self.socket.did_shutdown_SHUT_WR:
-            raise trio.ClosedResourceError("can't send data after sending EOF")
-        await self._stream.wait_send_all_might_not_block()
-
-    async def send_eof(self) -> None:
-        """Send end-of-file, and go on receiving."""
-        await self._stream.send_eof()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Receive what there is, or ``b""`` at end-of-file."""
-        return await self._stream.receive_some(max_bytes)
-
-    async def aclose(self) -> None:
-        """Close the socket."""
-        await self._stream.aclose()
 
 
 @final
@@ -63,18 +35,26 @@ class SocketVsockListener(VsockListener):
     """Listens on a socket, whose connections ``peer_of`` can tell apart."""
 
     _port: int
-    _listener: trio.abc.Listener[trio.SocketStream]
-    _peer_of: Callable[[trio.SocketStream], VsockAddress]
+    _listener: trio.SocketListener | UnixListener
+    _peer_of: Callable[[trio.socket.SocketType], VsockAddress]
 
     @property
     def port(self) -> int:
         """The port that is listened on."""
         return self._port
 
+    @property
+    def socket(self) -> trio.socket.SocketType:
+        """The listening socket."""
+        return self._listener.socket
+
     async def accept(self) -> SocketVsockStream:
         """Accept a connection, as :meth:`trio.SocketListener.accept` does."""
-        stream = await self._listener.accept()
-        return SocketVsockStream(stream, self._peer_of(stream))
+        return self.stream_of((await self._listener.accept()).socket)
+
+    def stream_of(self, sock: trio.socket.SocketType) -> SocketVsockStream:
+        """Make a stream of a socket that was accepted."""
+        return SocketVsockStream(sock, self._peer_of(sock))
 
     async def aclose(self) -> None:
         """Stop listening; connections that were accepted live on."""

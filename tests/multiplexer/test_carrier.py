@@ -13,12 +13,13 @@ from contextlib import contextmanager, suppress
 
 import pytest
 import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tests.multiplexer.runs import carrying, on_each, swallow, use
+from tests.multiplexer.runs import Carried, carrying, on_each, swallow, use
 from tests.multiplexer.wires import open_descriptors
 from tests.relay_world import SOCKETS, TCP, UNIX, Kind, break_off, clog
 from trionitro import Ending, Progress
-from trionitro._multiplexer import _carry, carry
+from trionitro._multiplexer import Carrier, _carrier, carry
 from trionitro._multiplexer._lanes import Lanes
 from trionitro.testing import cancel_at_every_step
 
@@ -149,7 +150,7 @@ async def test_other_tasks_have_their_turns_beside_a_flood(
     async with trio.open_nursery() as nursery:
         with flooded(client, server), near, far:
             nursery.start_soon(carry, near, far, progress)
-            while progress.left_to_right < 2**26:
+            while progress.left_to_right < 2**24:
                 await trio.lowlevel.checkpoint()
                 turns += 1
             nursery.cancel_scope.cancel()
@@ -236,4 +237,163 @@ async def test_a_second_lane_is_used_where_there_is_a_processor_for_it(
     async with carrying(UNIX) as (one,):
         await one.ask()
 
-        assert (_carry._lanes.get().bulk is not None) is bulk_lane
+        assert (_carrier._lanes.get().bulk is not None) is bulk_lane
+
+
+# --- many in one task -----------------------------------------------------------------
+
+
+async def join(carrier: Carrier) -> Carried:
+    """Have a carrier carry one more pair, and close it in the end."""
+    client, left = await UNIX.open_pair()
+    right, server = await UNIX.open_pair()
+    assert isinstance(left, trio.SocketStream)
+    assert isinstance(right, trio.SocketStream)
+    one = Carried(client, server)
+
+    def end(ending: Ending | None) -> None:
+        assert not one.ended.is_set()
+        one.ending = ending
+        left.socket.close()
+        right.socket.close()
+        one.ended.set()
+
+    carrier.add(left.socket, right.socket, one.progress, end)
+    return one
+
+
+async def finish(one: Carried) -> None:
+    """Have both sides say that they are done, and wait until that is noticed."""
+    await one.client.send_eof()
+    await one.server.send_eof()
+    await one.ended.wait()
+    assert one.ending is Ending.FINISHED
+
+
+async def hang_up(*carried: Carried) -> None:
+    for one in carried:
+        await trio.aclose_forcefully(one.client)
+        await trio.aclose_forcefully(one.server)
+
+
+@on_each
+async def test_one_task_carries_many_and_tells_of_each_when_it_has_ended(
+    make_lanes: Callable[[], Lanes],
+) -> None:
+    use(make_lanes)
+    carrier = Carrier()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(carrier.run)
+        await wait_all_tasks_blocked()
+        many = [await join(carrier) for _ in range(50)]
+        for one in many[::2]:
+            await one.ask()
+            await one.answer()
+            await finish(one)
+        assert not any(one.ended.is_set() for one in many[1::2])
+        carrier.close()
+        for one in many[1::2]:
+            await one.ask()
+            await finish(one)
+
+    await hang_up(*many)
+
+
+@on_each
+async def test_a_carrier_that_is_cancelled_gives_up_all_it_has(
+    make_lanes: Callable[[], Lanes],
+) -> None:
+    lanes = use(make_lanes)
+    carrier = Carrier()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(carrier.run)
+        many = [await join(carrier) for _ in range(9)]
+        for one in many[::3]:
+            await one.become_bulk()
+        await finish(many[0])
+        nursery.cancel_scope.cancel()
+
+    assert many[0].ending is Ending.FINISHED
+    assert all(one.ended.is_set() and one.ending is None for one in many[1:])
+    assert lanes.small.any_flow() is None
+    await hang_up(*many)
+
+
+async def test_a_carrier_s_bulk_has_a_thread_for_as_long_as_there_is_bulk() -> None:
+    lanes = use(Lanes.double)
+    assert lanes.bulk is not None
+    carrier = Carrier()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(carrier.run)
+        bulky, small = await join(carrier), await join(carrier)
+        for _ in range(3):
+            await bulky.become_bulk()
+            assert lanes.bulk.is_running
+            await small.ask()
+            await small.answer()
+            while lanes.bulk.is_running:
+                await bulky.ask()
+        await small.ask()
+        await bulky.ask()
+        nursery.cancel_scope.cancel()
+
+    await hang_up(bulky, small)
+
+
+async def test_of_many_idle_ones_each_is_given_up_in_its_time(
+    autojump_clock: MockClock,
+) -> None:
+    """Never before, and no more than a sixty-fourth later."""
+    use(Lanes.single)
+    carrier = Carrier(idle_timeout=64)
+    idle_for = {}
+
+    async def be_idle() -> None:
+        one = await join(carrier)
+        began = trio.current_time()
+        await one.ended.wait()
+        assert one.ending is Ending.IDLE
+        idle_for[one] = trio.current_time() - began
+        await hang_up(one)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(carrier.run)
+        await trio.sleep(1000)
+        async with trio.open_nursery() as idle:
+            for _ in range(100):
+                idle.start_soon(be_idle)
+                await trio.sleep(0.5)
+        carrier.close()
+
+    assert len(idle_for) == 100
+    assert min(idle_for.values()) >= 64 - 1e-6
+    assert max(idle_for.values()) <= 65 + 1e-6
+
+
+def test_a_carrier_may_be_cancelled_anywhere() -> None:
+    async def scenario() -> None:
+        lanes = use(Lanes.double)
+        many: list[Carried] = []
+        carrier = Carrier()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(carrier.run)
+                for _ in range(3):
+                    many.append(await join(carrier))  # noqa: PERF401  what is there is closed
+                await many[1].become_bulk()
+                await finish(many[0])
+                carrier.close()
+                for one in many[1:]:
+                    await finish(one)
+        finally:
+            assert lanes.leader is None
+            assert not lanes._parked
+            assert lanes.small.any_flow() is None
+            with trio.CancelScope(shield=True):
+                await hang_up(*many)
+
+    gc.collect()
+    before = open_descriptors()
+    assert cancel_at_every_step(scenario) > 20
+    gc.collect()
+    assert open_descriptors() == before
