@@ -38,8 +38,9 @@ LAYERS: Final = (
 TALKERS: Final = ("_cli", "__main__", "proxy.__main__")
 
 #: Who may look behind whose public face: a fake checks addresses, and says what is
-#: wrong with them, in the very words of what it stands for.
-FRIENDS: Final = frozenset({("testing", "vsock")})
+#: wrong with them, in the very words of what it stands for; and it speaks the
+#: protocol from the other end.
+FRIENDS: Final = frozenset({("testing", "vsock"), ("testing", "nsm")})
 
 #: Protocols and records: bytes and text in, bytes and text out.
 SANS_IO: Final = frozenset(
@@ -50,6 +51,22 @@ SANS_IO: Final = frozenset(
         "_framing",
         "_structuring",
         "_transfer",
+        "attestation._certificates",
+        "attestation._chain",
+        "attestation._chain_errors",
+        "attestation._cose",
+        "attestation._document",
+        "attestation._errors",
+        "attestation._policy",
+        "attestation._policy_errors",
+        "attestation._times",
+        "attestation._verified",
+        "attestation._verify",
+        "nsm._errors",
+        "nsm._image",
+        "nsm._messages",
+        "nsm._pcrs",
+        "nsm._wire",
         "proxy._addresses",
         "proxy._allowlist",
         "proxy._allowlist_file",

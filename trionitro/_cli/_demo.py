@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
 from trionitro._cli._logging import set_up_logging
+from trionitro._cli._output import say
 from trionitro._cli._run import run_async
-from trionitro._exceptions import CannotStartError
 from trionitro.sandbox import Step, run_demo, serve_outside
 
 __all__ = ["demo", "demo_outside"]
@@ -26,25 +25,14 @@ def demo() -> None:
 
 
 async def _show() -> None:
-    _say("    time         rate  what was done: what happened")
+    say("    time         rate  what was done: what happened")
     await run_demo(_print_step)
-    _say("Nothing of it is left: no process, no socket, no file.")
+    say("Nothing of it is left: no process, no socket, no file.")
 
 
 def _print_step(step: Step) -> None:
     rate = f"{step.size / step.seconds / 1e6:.0f} MB/s" if step.size else ""
-    _say(f"{step.seconds:6.2f} s  {rate:>11}  {step.what}: {step.outcome}")
-
-
-def _say(line: str) -> None:
-    try:
-        print(line, flush=True)
-    except OSError as exc:
-        # Python would try once more at its exit, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        raise CannotStartError(
-            f"can't write to standard output: {exc.strerror}; the demo ends here"
-        ) from None
+    say(f"{step.seconds:6.2f} s  {rate:>11}  {step.what}: {step.outcome}")
 
 
 @click.command("demo-outside", hidden=True)

@@ -10,6 +10,7 @@ import click
 from trionitro._cli._allowlist import allowlist
 from trionitro._cli._demo import demo, demo_outside
 from trionitro._cli._drop_in import vscproxy, vsock_proxy
+from trionitro._cli._nsm import nsm
 from trionitro._cli._proxy import proxy
 from trionitro._cli._run import run_command
 
@@ -22,7 +23,7 @@ def _trionitro() -> None:
     """Write an AWS Nitro Enclave as one Trio program."""
 
 
-for _command in (proxy, demo, demo_outside, allowlist, vsock_proxy, vscproxy):
+for _command in (proxy, demo, demo_outside, allowlist, vsock_proxy, vscproxy, nsm):
     _trionitro.add_command(_command)
 
 

@@ -11,18 +11,23 @@ import click
 
 from trionitro._endpoints import parse_cid, parse_endpoint
 from trionitro._exceptions import ConfigError
-from trionitro.abc import VsockNetwork
+from trionitro._structuring import quote
+from trionitro.abc import NsmDevice, VsockNetwork
+from trionitro.nsm import nsm_device_from
 from trionitro.vsock import network_from
 
 __all__ = [
     "CID",
     "ENDPOINT",
     "FILE",
+    "HEX",
     "SECONDS",
     "Parsed",
     "family_options",
     "log_options",
     "network_for",
+    "nsm_device_for",
+    "nsm_option",
     "vsock_option",
 ]
 
@@ -59,12 +64,23 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _hex(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise ConfigError(
+            f"{quote(text)} is not hexadecimal; write two digits for each byte, for"
+            " example 00ff"
+        ) from None
+
+
 #: Whether it can be read is found out by who reads it, and has more to say.
 FILE = click.Path(readable=False)
 
 ENDPOINT = Parsed("endpoint", parse_endpoint)
 CID = Parsed("cid", parse_cid)
 SECONDS = Parsed("seconds", _seconds)
+HEX = Parsed("hex", _hex)
 
 
 def log_options(command: F) -> F:
@@ -130,5 +146,26 @@ def network_for(choice: str | None) -> VsockNetwork:
     """
     try:
         return network_from(choice, os.environ)
+    except ConfigError as problem:
+        raise click.UsageError(str(problem)) from None
+
+
+nsm_option = click.option(
+    "--nsm",
+    metavar="DEVICE",
+    help="/dev/nsm or unix:PATH (or the environment variable TRIONITRO_NSM)."
+    "  [default: /dev/nsm]",
+)
+
+
+def nsm_device_for(choice: str | None) -> NsmDevice:
+    """Return the security module of ``--nsm``, or of the environment.
+
+    Raises:
+      click.UsageError: if it is none.
+
+    """
+    try:
+        return nsm_device_from(choice, os.environ)
     except ConfigError as problem:
         raise click.UsageError(str(problem)) from None

@@ -14,13 +14,21 @@ import click
 import trio
 
 from trionitro._exceptions import CannotStartError, ConfigError, NotAllowedError
+from trionitro.nsm import NsmError, NsmUnavailableError
 from trionitro.sandbox import DemoFailedError
 
 __all__ = ["run_async", "run_command"]
 
 T = TypeVar("T")
 
-_EXPECTED: Final = (ConfigError, CannotStartError, NotAllowedError, DemoFailedError)
+_EXPECTED: Final = (
+    ConfigError,
+    CannotStartError,
+    NotAllowedError,
+    DemoFailedError,
+    NsmError,
+    NsmUnavailableError,
+)
 
 #: What a shell reports for a program that Ctrl-C ended.
 _INTERRUPTED: Final = 130

@@ -1,0 +1,1 @@
+"""Booting, step by step."""

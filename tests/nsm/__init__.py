@@ -1,0 +1,1 @@
+"""The security module: its messages, its devices, its client."""

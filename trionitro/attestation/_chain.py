@@ -1,0 +1,179 @@
+"""From a trusted root to whoever signed the document.
+
+Whether each certificate is signed by the one before is for ``cryptography`` to say,
+which builds the path. The rules that it doesn't know, and those whose violation
+should be told by name, are checked here first: AWS's specification
+(``docs/attestation_process.md``, §3.2.3) has them.
+
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtensionOID
+from cryptography.x509.verification import (
+    Criticality,
+    ExtensionPolicy,
+    PolicyBuilder,
+    Store,
+)
+
+from trionitro._structuring import quote
+from trionitro.attestation._certificates import Link, read_link_untrusted
+from trionitro.attestation._chain_errors import (
+    CertificateExpired,
+    CertificateNotYetValid,
+    LeafIsAuthority,
+    NotAnAuthority,
+    PathTooLong,
+    UnknownCriticalExtension,
+    UntrustedChain,
+    UntrustedRoot,
+    WrongKeyUsage,
+    WrongOrder,
+)
+from trionitro.attestation._roots import fingerprint_of
+
+__all__ = ["check_chain_untrusted", "signing_key_of"]
+
+#: What is looked at here, and so may be critical.
+_KNOWN_EXTENSIONS: Final = frozenset(
+    {
+        ExtensionOID.BASIC_CONSTRAINTS.dotted_string,
+        ExtensionOID.KEY_USAGE.dotted_string,
+    }
+)
+
+# AWS's certificates name no hosts and no purposes, which the default policies, made
+# for the web, insist on. What is demanded of authorities here is what all of AWS's
+# have.
+_PATHS: Final = PolicyBuilder().extension_policies(
+    ca_policy=ExtensionPolicy.permit_all()
+    .require_present(x509.BasicConstraints, Criticality.CRITICAL, None)
+    .require_present(x509.KeyUsage, Criticality.CRITICAL, None),
+    ee_policy=ExtensionPolicy.permit_all(),
+)
+
+
+def check_chain_untrusted(
+    certificates: Sequence[bytes], roots: Iterable[x509.Certificate], at: dt.datetime
+) -> tuple[x509.Certificate, ...]:
+    """Return the certificates, if they lead from a root to whoever is the last.
+
+    Args:
+      certificates: as DER, the root first.
+      roots: whom to trust.
+      at: when all of them have to be valid, with a zone.
+
+    Raises:
+      UntrustedChain: if they don't.
+
+    """
+    root = _find_root(certificates[0], roots)
+    links = [read_link_untrusted(*pair) for pair in _numbered(certificates)]
+    _check_order(links)
+    _check_validity(links, at)
+    for below, authority in enumerate(reversed(links[:-1])):
+        _check_authority(authority, below)
+    _check_signer(links[-1])
+    for link in links:
+        _check_critical_extensions(link)
+    chain = tuple(link.certificate for link in links)
+    _check_path(chain, root, at)
+    return chain
+
+
+def signing_key_of(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
+    """Return the key that signs documents.
+
+    Raises:
+      UntrustedChain: if it is of another kind than ES384 needs.
+
+    """
+    try:
+        key = certificate.public_key()
+    except Exception as problem:
+        raise UntrustedChain("the key of the signer is of no known kind") from problem
+    if not isinstance(key, ec.EllipticCurvePublicKey) or key.key_size != 384:
+        raise UntrustedChain("the key of the signer is not on P-384, as ES384 demands")
+    return key
+
+
+def _find_root(der: bytes, roots: Iterable[x509.Certificate]) -> x509.Certificate:
+    """Return the root that is these bytes: its name and its key are not enough."""
+    for root in roots:
+        if root.public_bytes(Encoding.DER) == der:
+            return root
+    raise UntrustedRoot(fingerprint_of(der))
+
+
+def _numbered(certificates: Sequence[bytes]) -> Iterable[tuple[bytes, int]]:
+    return ((der, position) for position, der in enumerate(certificates))
+
+
+def _check_order(links: Sequence[Link]) -> None:
+    """Check that each is issued by the one before, and that no name comes twice.
+
+    Names that are all different leave the path builder nothing to choose: there is
+    one path, of this order, however long somebody has made the chain.
+
+    """
+    seen = [links[0].subject]
+    for issuer, link in pairwise(links):
+        if link.issuer != issuer.subject or link.subject in seen:
+            raise WrongOrder(link.name, issuer.name)
+        seen.append(link.subject)
+
+
+def _check_validity(links: Sequence[Link], at: dt.datetime) -> None:
+    # All that expired are reported by that which expired first: from then on, none
+    # of the others could have helped.
+    first = min(links, key=lambda link: link.not_after)
+    if first.not_after < at:
+        raise CertificateExpired(first.name, first.not_after, at)
+    last = max(links, key=lambda link: link.not_before)
+    if at < last.not_before:
+        raise CertificateNotYetValid(last.name, last.not_before, at)
+
+
+def _check_authority(link: Link, below: int) -> None:
+    if link.constraints is None or not link.constraints.ca:
+        raise NotAnAuthority(link.name)
+    limit = link.constraints.path_length
+    if limit is not None and below > limit:
+        raise PathTooLong(link.name, limit, below)
+    if link.usage is None or not link.usage.key_cert_sign:
+        raise WrongKeyUsage(link.name, "keyCertSign")
+
+
+def _check_signer(link: Link) -> None:
+    if link.constraints is not None and link.constraints.ca:
+        raise LeafIsAuthority(link.name)
+    if link.usage is None or not link.usage.digital_signature:
+        raise WrongKeyUsage(link.name, "digitalSignature")
+
+
+def _check_critical_extensions(link: Link) -> None:
+    for unknown in sorted(link.critical - _KNOWN_EXTENSIONS):
+        raise UnknownCriticalExtension(link.name, unknown)
+
+
+def _check_path(
+    chain: Sequence[x509.Certificate], root: x509.Certificate, at: dt.datetime
+) -> None:
+    verifier = _PATHS.store(Store([root])).time(at).build_client_verifier()
+    try:
+        found = verifier.verify(chain[-1], list(chain[1:-1])).chain
+    except Exception as problem:
+        raise UntrustedChain(
+            f"the certificates don't lead to their root: {quote(str(problem))}"
+        ) from problem
+    if found != list(reversed(chain)):
+        raise UntrustedChain("the certificates are not those that lead to their root")

@@ -1,0 +1,1 @@
+"""Booting an enclave: from an empty kernel to the application, and back."""
