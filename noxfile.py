@@ -63,6 +63,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def slow(session: nox.Session) -> None:
+    """Run the tests that take minutes, which no other session does."""
+    session.install(".", *_group("tests"))
+    session.run("pytest", "-m", "slow", *session.posargs, env=INSTALLED_ONLY)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check the style, and that the formatter has nothing to do."""
     session.install(*_group("lint"))

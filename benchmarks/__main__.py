@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import comparing, growth, rows
+from benchmarks import attestation, comparing, growth, rows
 from benchmarks.load_generator import BenchmarkError
 from benchmarks.relays import Relay
 
@@ -35,11 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Measure trionitro's relay."
+        prog="python -m benchmarks", description="Measure what trionitro costs."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_relay(commands.add_parser("relay", help="beside its peers"))
     _add_growth(commands.add_parser("growth", help="from little to much of everything"))
+    _add_attestation(commands.add_parser("attestation", help="verifying a document"))
     return parser
 
 
@@ -79,6 +80,12 @@ def _add_growth(parser: argparse.ArgumentParser) -> None:
     _add_outputs(parser)
 
 
+def _add_attestation(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_attestation)
+    parser.add_argument("--rounds", type=int, default=5, metavar="N")
+    parser.add_argument("--seconds", type=float, default=1.0, metavar="S")
+
+
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="all that was found")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="a plot of it")
@@ -100,6 +107,10 @@ def _relay(chosen: argparse.Namespace) -> None:
 
 def _growth(chosen: argparse.Namespace) -> None:
     growth.run(chosen.json, chosen.svg)
+
+
+def _attestation(chosen: argparse.Namespace) -> None:
+    attestation.run(chosen.rounds, chosen.seconds)
 
 
 if __name__ == "__main__":

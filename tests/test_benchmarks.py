@@ -283,3 +283,13 @@ def test_a_peer_that_does_not_start_is_reported(
     shown = capsys.readouterr()
     assert "broken did not start" in shown.err
     assert "-" in shown.out
+
+
+def test_attestation_is_measured_beside_its_signatures(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["attestation", "--rounds", "2", "--seconds", "0.01"]) == 0
+
+    out = capsys.readouterr().out
+    assert "trionitro " in out
+    assert "5 signatures alone" in out

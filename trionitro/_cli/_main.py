@@ -8,6 +8,7 @@ from typing import NoReturn
 import click
 
 from trionitro._cli._allowlist import allowlist
+from trionitro._cli._attestation import attestation
 from trionitro._cli._demo import demo, demo_outside
 from trionitro._cli._drop_in import vscproxy, vsock_proxy
 from trionitro._cli._nsm import nsm
@@ -25,6 +26,7 @@ def _trionitro() -> None:
 
 for _command in (proxy, demo, demo_outside, allowlist, vsock_proxy, vscproxy, nsm):
     _trionitro.add_command(_command)
+_trionitro.add_command(attestation)
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:

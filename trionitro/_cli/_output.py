@@ -11,7 +11,12 @@ from pathlib import Path
 
 import click
 
-__all__ = ["say", "say_bytes", "say_json", "write_file"]
+__all__ = ["in_red", "say", "say_bytes", "say_json", "write_file"]
+
+
+def in_red(text: str) -> str:
+    """Return a text that is red on a terminal, and itself anywhere else."""
+    return click.style(text, fg="red", bold=True) if sys.stdout.isatty() else text
 
 
 def say(line: str) -> None:

@@ -7,6 +7,10 @@ Bytes become an :class:`UnverifiedDocument` to be shown, or, by
 
 from __future__ import annotations
 
+from trionitro.attestation._certificates import ChainCertificate as ChainCertificate
+from trionitro.attestation._certificates import (
+    read_certificate_untrusted as read_certificate_untrusted,
+)
 from trionitro.attestation._chain_errors import CertificateExpired as CertificateExpired
 from trionitro.attestation._chain_errors import (
     CertificateNotYetValid as CertificateNotYetValid,

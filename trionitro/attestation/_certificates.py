@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID
 from trionitro._structuring import quote
 from trionitro.attestation._chain_errors import MalformedCertificate
 
-__all__ = ["Link", "read_link_untrusted"]
+__all__ = ["ChainCertificate", "read_certificate_untrusted"]
 
 E = TypeVar("E", bound=x509.ExtensionType)
 
@@ -20,7 +20,7 @@ _UNNAMED: Final = "(no common name)"
 
 
 @attrs.frozen(kw_only=True)
-class Link:
+class ChainCertificate:
     """A certificate, and where it is in its chain.
 
     Attributes:
@@ -47,7 +47,7 @@ class Link:
     critical: frozenset[str]
 
 
-def read_link_untrusted(der: bytes, position: int) -> Link:
+def read_certificate_untrusted(der: bytes, position: int) -> ChainCertificate:
     """Read a certificate, and all of it that is looked at later.
 
     Args:
@@ -66,12 +66,12 @@ def read_link_untrusted(der: bytes, position: int) -> Link:
         raise MalformedCertificate(position, quote(str(problem))) from problem
 
 
-def _read(certificate: x509.Certificate) -> Link:
-    extensions = certificate.extensions
-    return Link(
+def _read(certificate: x509.Certificate) -> ChainCertificate:
+    extensions, subject = certificate.extensions, certificate.subject
+    return ChainCertificate(
         certificate=certificate,
-        name=_common_name(certificate.subject),
-        subject=certificate.subject,
+        name=_common_name(subject),
+        subject=subject,
         issuer=certificate.issuer,
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,

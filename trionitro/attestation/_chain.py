@@ -26,7 +26,10 @@ from cryptography.x509.verification import (
 )
 
 from trionitro._structuring import quote
-from trionitro.attestation._certificates import Link, read_link_untrusted
+from trionitro.attestation._certificates import (
+    ChainCertificate,
+    read_certificate_untrusted,
+)
 from trionitro.attestation._chain_errors import (
     CertificateExpired,
     CertificateNotYetValid,
@@ -77,7 +80,7 @@ def check_chain_untrusted(
 
     """
     root = _find_root(certificates[0], roots)
-    links = [read_link_untrusted(*pair) for pair in _numbered(certificates)]
+    links = [read_certificate_untrusted(*pair) for pair in _numbered(certificates)]
     _check_order(links)
     _check_validity(links, at)
     for below, authority in enumerate(reversed(links[:-1])):
@@ -118,7 +121,7 @@ def _numbered(certificates: Sequence[bytes]) -> Iterable[tuple[bytes, int]]:
     return ((der, position) for position, der in enumerate(certificates))
 
 
-def _check_order(links: Sequence[Link]) -> None:
+def _check_order(links: Sequence[ChainCertificate]) -> None:
     """Check that each is issued by the one before, and that no name comes twice.
 
     Names that are all different leave the path builder nothing to choose: there is
@@ -132,7 +135,7 @@ def _check_order(links: Sequence[Link]) -> None:
         seen.append(link.subject)
 
 
-def _check_validity(links: Sequence[Link], at: dt.datetime) -> None:
+def _check_validity(links: Sequence[ChainCertificate], at: dt.datetime) -> None:
     # All that expired are reported by that which expired first: from then on, none
     # of the others could have helped.
     first = min(links, key=lambda link: link.not_after)
@@ -143,7 +146,7 @@ def _check_validity(links: Sequence[Link], at: dt.datetime) -> None:
         raise CertificateNotYetValid(last.name, last.not_before, at)
 
 
-def _check_authority(link: Link, below: int) -> None:
+def _check_authority(link: ChainCertificate, below: int) -> None:
     if link.constraints is None or not link.constraints.ca:
         raise NotAnAuthority(link.name)
     limit = link.constraints.path_length
@@ -153,14 +156,14 @@ def _check_authority(link: Link, below: int) -> None:
         raise WrongKeyUsage(link.name, "keyCertSign")
 
 
-def _check_signer(link: Link) -> None:
+def _check_signer(link: ChainCertificate) -> None:
     if link.constraints is not None and link.constraints.ca:
         raise LeafIsAuthority(link.name)
     if link.usage is None or not link.usage.digital_signature:
         raise WrongKeyUsage(link.name, "digitalSignature")
 
 
-def _check_critical_extensions(link: Link) -> None:
+def _check_critical_extensions(link: ChainCertificate) -> None:
     for unknown in sorted(link.critical - _KNOWN_EXTENSIONS):
         raise UnknownCriticalExtension(link.name, unknown)
 

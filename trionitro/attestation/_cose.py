@@ -48,7 +48,7 @@ class CoseSign1:
       protected: the header that is signed, encoded.
       algorithm: that the header names, or None.
       payload: what is signed.
-      signature: r and s, 48 bytes each.
+      signature: if it is one, r and s, 48 bytes each.
 
     """
 
@@ -65,6 +65,8 @@ class CoseSign1:
 
         """
         signed = cbor2.dumps(["Signature1", self.protected, b"", self.payload])
+        if len(self.signature) != 2 * _HALF:
+            raise BadSignature
         r, s = self.signature[:_HALF], self.signature[_HALF:]
         signature = encode_dss_signature(
             int.from_bytes(r, "big"), int.from_bytes(s, "big")

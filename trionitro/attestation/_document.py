@@ -26,11 +26,10 @@ from trionitro.attestation._cose import (
 )
 from trionitro.attestation._errors import MalformedDocument, NitroTpmDocument
 from trionitro.attestation._times import time_of
+from trionitro.nsm import MAX_ATTESTED_SIZE, PCR_COUNT, PCR_SIZE, ZERO_PCR
 
 __all__ = [
-    "MAX_PCRS",
-    "PCR_SIZE",
-    "ZERO_PCR",
+    "IMAGE_PCRS",
     "DocumentContents",
     "UnverifiedDocument",
     "decode_attestation_untrusted",
@@ -39,20 +38,10 @@ __all__ = [
 
 T = TypeVar("T")
 
-#: PCRs are numbered from 0 to 31.
-MAX_PCRS: Final = 32
-
-#: Of SHA-384, which is the digest of every enclave's PCRs.
-PCR_SIZE: Final = 48
-
-#: What a PCR is that nothing was measured into.
-ZERO_PCR: Final = bytes(PCR_SIZE)
-
 _MAX_CERTIFICATE_SIZE: Final = 1024
-_MAX_FIELD_SIZE: Final = 1024
 
-#: Which PCRs hold the image. In debug mode all of them are zero, and only these.
-_IMAGE_PCRS: Final = (0, 1, 2)
+#: Which PCRs tell one image from another. In debug mode, all of them are zero.
+IMAGE_PCRS: Final = (0, 1, 2)
 
 
 def _read_only(pcrs: Mapping[int, bytes]) -> Mapping[int, bytes]:
@@ -79,7 +68,7 @@ class DocumentContents:
     @property
     def is_debug(self) -> bool:
         """Whether the enclave runs in debug mode, where nothing is measured."""
-        return all(self.pcrs.get(index, ZERO_PCR) == ZERO_PCR for index in _IMAGE_PCRS)
+        return all(self.pcrs.get(index, ZERO_PCR) == ZERO_PCR for index in IMAGE_PCRS)
 
     @property
     def instance_id(self) -> str:
@@ -183,7 +172,7 @@ def _read_pcrs(pcrs: dict[Any, object]) -> dict[int, bytes]:
     if not pcrs:
         raise ProtocolError("there are no PCRs")
     for index in pcrs:
-        if not 0 <= expect_kind(index, int, "the index of a PCR") < MAX_PCRS:
+        if not 0 <= expect_kind(index, int, "the index of a PCR") < PCR_COUNT:
             raise ProtocolError(f"there is no PCR {index}: they go from 0 to 31")
     return {index: _read_pcr(index, pcrs[index]) for index in sorted(pcrs)}
 
@@ -220,8 +209,9 @@ def _read_optional(fields: dict[Any, object], name: str) -> bytes | None:
     if fields.get(name) is None:
         return None
     value = _field(fields, name, bytes)
-    if len(value) > _MAX_FIELD_SIZE:
+    if len(value) > MAX_ATTESTED_SIZE:
         raise ProtocolError(
-            f"the field {name!r} has {len(value)} bytes, and may have {_MAX_FIELD_SIZE}"
+            f"the field {name!r} has {len(value)} bytes, and may have"
+            f" {MAX_ATTESTED_SIZE}"
         )
     return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, final
@@ -11,7 +10,7 @@ from typing import Any, Final, final
 import attrs
 
 from trionitro._exceptions import ConfigError
-from trionitro.attestation._document import MAX_PCRS, PCR_SIZE, ZERO_PCR
+from trionitro.attestation._document import IMAGE_PCRS
 from trionitro.attestation._policy_errors import (
     DebugEnclave,
     DocumentFromFuture,
@@ -24,6 +23,7 @@ from trionitro.attestation._policy_errors import (
 )
 from trionitro.attestation._times import At, now
 from trionitro.attestation._verified import AttestationDocument
+from trionitro.nsm import PCR_COUNT, PCR_SIZE, ZERO_PCR
 
 __all__ = ["AttestationPolicy"]
 
@@ -31,12 +31,9 @@ __all__ = ["AttestationPolicy"]
 #: and KMS think the same.
 _MAX_SKEW: Final = dt.timedelta(minutes=5)
 
-#: What tells one image from another; all of them are zero in debug mode only.
-_IMAGE_PCRS: Final = (0, 1, 2)
-
 
 def _to_pcr(index: int, value: bytes | str) -> bytes:
-    if not 0 <= index < MAX_PCRS:
+    if not 0 <= index < PCR_COUNT:
         raise ConfigError(f"pcrs: there is no PCR {index}: they go from 0 to 31")
     try:
         pcr = bytes.fromhex(value) if isinstance(value, str) else bytes(value)
@@ -59,9 +56,10 @@ def _to_pcrs(pcrs: Mapping[int, bytes | str]) -> Mapping[int, bytes]:
 def _to_duration(value: float | dt.timedelta | None) -> dt.timedelta | None:
     if value is None or isinstance(value, dt.timedelta):
         return value
-    if not 0 <= value < math.inf:
-        raise ConfigError(f"max_age must be a number of seconds, was {value}")
-    return dt.timedelta(seconds=value)
+    try:
+        return dt.timedelta(seconds=value)
+    except (OverflowError, ValueError):
+        raise ConfigError(f"max_age must be a number of seconds, was {value}") from None
 
 
 def _not_negative(
@@ -112,7 +110,7 @@ class AttestationPolicy:
     def __attrs_post_init__(self) -> None:
         if self.allow_debug:
             return
-        for index in _IMAGE_PCRS:
+        for index in IMAGE_PCRS:
             if self.pcrs.get(index) == ZERO_PCR:
                 raise ConfigError(
                     f"pcrs: PCR{index} is zero in debug mode only, for whatever image:"

@@ -33,5 +33,5 @@ def time_of(milliseconds: int) -> dt.datetime | None:
 
 
 def show_time(time: dt.datetime) -> str:
-    """Write a time as ISO 8601 does, in UTC: seconds, and their fraction if any."""
-    return time.astimezone(dt.UTC).isoformat().removesuffix("+00:00") + "Z"
+    """Write a time as ISO 8601 does, in UTC and to the second."""
+    return f"{time.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,61 @@
+"""Attestation documents from a file: the bytes, or the text that somebody pasted."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Final
+
+import click
+
+__all__ = ["read_document", "to_binary"]
+
+#: Four times the longest document: in hexadecimal it is twice as long, and has spaces.
+_MAX_FILE_SIZE: Final = 2**16
+
+_URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
+
+
+def read_document(path: str) -> bytes:
+    """Read a document from a file, or from standard input where it is ``-``.
+
+    Raises:
+      click.UsageError: if it can't be read, or is far too long.
+
+    """
+    try:
+        with click.open_file(path, "rb") as file:
+            data: bytes = file.read(_MAX_FILE_SIZE + 1)
+    except OSError as error:
+        raise click.UsageError(
+            f"can't read {path}: {error.strerror}; give the file of an attestation"
+            " document, or - for standard input"
+        ) from None
+    if len(data) > _MAX_FILE_SIZE:
+        raise click.UsageError(
+            f"{path} has more than {_MAX_FILE_SIZE} bytes, and no attestation document"
+            " has so many"
+        )
+    return to_binary(data)
+
+
+def to_binary(data: bytes) -> bytes:
+    """Tell binary, hexadecimal and base64 apart, and return the binary form.
+
+    A document always has bytes that are not ASCII, its first for one. Nor does one in
+    base64 look like hexadecimal: it begins with an ``h`` or with ``0oR``.
+
+    """
+    if not data.isascii():
+        return data
+    compact = b"".join(data.split())
+    try:
+        return binascii.unhexlify(compact)
+    except binascii.Error:
+        pass
+    padded = compact.translate(_URL_SAFE).rstrip(b"=")
+    padded += b"=" * (-len(padded) % 4)
+    try:
+        return base64.b64decode(padded, validate=True)
+    except binascii.Error:
+        return data  # whatever it is, the decoder says what is wrong with it
