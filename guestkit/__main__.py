@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("arguments", nargs=argparse.REMAINDER, help="for pytest")
     for command in (run, test):
         limit = ("--limit", "seconds that the guest may run")
-        command.add_argument(limit[0], help=limit[1], type=float, default=600)
+        command.add_argument(limit[0], help=limit[1], type=float, default=1800)
     return parser
 
 

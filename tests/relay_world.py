@@ -136,7 +136,7 @@ MEMORY: Final = Kind("memory", open_memory_pair)
 LOCKSTEP: Final = Kind("lockstep", open_lockstep_pair)
 VSOCK: Final = Kind("vsock", open_vsock_pair)
 SOCKETS: Final = (TCP, UNIX, *([VSOCK] if HAS_LOOPBACK else []))
-KINDS: Final = (*SOCKETS, MEMORY, LOCKSTEP)
+KINDS: Final = (TCP, UNIX, MEMORY, LOCKSTEP)
 
 
 @attrs.frozen
@@ -150,9 +150,16 @@ class Pair:
         return f"{self.left.name}-{self.right.name}"
 
 
+#: On the fast path, and on the portable one.
+VSOCK_PAIRS: Final = (
+    *(Pair(TCP, VSOCK), Pair(VSOCK, TCP), Pair(VSOCK, VSOCK)),
+    *(Pair(MEMORY, VSOCK), Pair(VSOCK, MEMORY)),
+)
+
 PAIRS: Final = (
     *(Pair(left, right) for left in KINDS for right in KINDS),
     Pair(HIDDEN, HIDDEN),
+    *(VSOCK_PAIRS if HAS_LOOPBACK else []),
 )
 
 
