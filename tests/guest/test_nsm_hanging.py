@@ -29,7 +29,14 @@ trio.run(main)
 async def test_a_request_that_hangs_can_be_cancelled() -> None:
     said, heard = os.pipe()
     # In the background of a shell that ends at once: nobody waits for the driver.
-    command = ["sh", "-c", '"$0" -c "$1" >&"$2" &', sys.executable, PROGRAM, str(heard)]
+    command = [
+        "sh",
+        "-c",
+        '"$0" -c "$1" >/dev/fd/"$2" &',
+        sys.executable,
+        PROGRAM,
+        str(heard),
+    ]
     await trio.run_process(command, pass_fds=[heard])
     os.close(heard)
 

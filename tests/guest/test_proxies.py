@@ -130,7 +130,8 @@ async def test_only_an_allowed_cid_is_served(
     """The peer's CID is what the kernel says, and not what the peer does."""
     proxy = await start_proxy(f"vsock://:{PROXY}", tcp_target, "--allow-cid", "16")
 
-    assert await (await connect(proxy)).receive_some(1) == b""
+    async with await connect(proxy) as stream:
+        assert await stream.receive_some(1) == b""
 
 
 async def test_an_allowed_cid_is_served(
