@@ -52,7 +52,7 @@ def code_of(module: str) -> str:
     return ast.unparse(ast.parse(Path(module).read_text(encoding="utf-8")))
 
 
-def cached(path: Path, build: Callable[[Path], None]) -> Path:
+def cached(path: Path, build: Callable[[Path], object]) -> Path:
     """Return ``path``; have ``build`` fill it first, if it isn't there.
 
     Args:
@@ -67,7 +67,7 @@ def cached(path: Path, build: Callable[[Path], None]) -> Path:
     return path
 
 
-def _build(path: Path, build: Callable[[Path], None]) -> None:
+def _build(path: Path, build: Callable[[Path], object]) -> None:
     print(f"guest: building {path.name} …", file=sys.stderr, flush=True)
     started = time.monotonic()
     unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
