@@ -98,6 +98,19 @@ def test_a_chain_like_aws_s_is_returned() -> None:
     assert check(chain) == tuple(each.certificate for each in chain)
 
 
+def test_a_chain_that_was_seen_before_is_checked_all_the_same() -> None:
+    """Only that its certificates are signed by each other is remembered."""
+    chain = good_chain()
+    check(chain)
+
+    with pytest.raises(UntrustedRoot):
+        check(chain, root=chain_of(profiles())[ROOT])
+    with pytest.raises(CertificateExpired):
+        check(chain, NOW + dt.timedelta(days=9))
+    with pytest.raises(UntrustedChain):
+        check([*chain[:-1], chain_of(profiles())[-1]])
+
+
 def test_one_of_several_roots_is_enough() -> None:
     chain = good_chain()
     other = chain_of(profiles())[ROOT]
@@ -206,6 +219,19 @@ def test_many_certificates_of_one_name_are_no_maze() -> None:
 
     with pytest.raises(WrongOrder):
         check([root, *maze, good_chain()[LEAF]])
+
+
+def test_a_chain_has_an_end() -> None:
+    """A path of eight is tried, whatever a root without a limit would allow."""
+    authority = with_path_length(20)(profiles()[REGION])
+    names = [
+        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, f"authority {number}")])
+        for number in range(12)
+    ]
+    authorities = [attrs.evolve(authority, subject=name) for name in names]
+
+    with pytest.raises(UntrustedChain, match="don't lead to their root"):
+        check(chain_of([profiles()[ROOT], *authorities, profiles()[LEAF]]))
 
 
 @pytest.mark.parametrize("position", range(5))
@@ -436,13 +462,40 @@ def test_names_can_t_write_on_a_terminal() -> None:
 
 def test_documents_are_signed_on_p_384_only() -> None:
     on_p384 = good_chain()[LEAF]
-    on_p256 = certificate_for(ec.generate_private_key(ec.SECP256R1()))
-    with_rsa = certificate_for(rsa.generate_private_key(65537, 2048))
+    others: list[ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey] = [
+        ec.generate_private_key(ec.SECP256R1()),
+        ec.generate_private_key(ec.BrainpoolP384R1()),
+        rsa.generate_private_key(65537, 2048),
+    ]
 
-    assert signing_key_of(on_p384.certificate).key_size == 384
-    for certificate in (on_p256, with_rsa):
+    assert signing_key_of(on_p384.certificate) == on_p384.key.public_key()
+    for certificate in map(certificate_for, others):
         with pytest.raises(UntrustedChain, match="P-384"):
             signing_key_of(certificate)
+
+
+def test_a_key_of_no_known_kind_signs_nothing() -> None:
+    """Here it is on a curve that has a number, and nothing else."""
+    der = good_chain()[LEAF].der.replace(P384, P384[:-1] + b"\x63", 1)
+
+    with pytest.raises(UntrustedChain, match="no known kind"):
+        signing_key_of(x509.load_der_x509_certificate(der))
+
+
+#: The object identifier 1.3.132.0.34, as DER.
+P384 = bytes.fromhex("06052b81040022")
+
+
+def test_a_signer_without_a_name_is_called_so() -> None:
+    chain = chain_with(
+        LEAF,
+        lambda profile: attrs.evolve(
+            with_usage("key_agreement")(profile), subject=x509.Name([])
+        ),
+    )
+
+    with pytest.raises(WrongKeyUsage, match="no common name"):
+        check(chain)
 
 
 def certificate_for(

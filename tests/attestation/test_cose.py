@@ -33,6 +33,15 @@ def test_what_was_signed_passes() -> None:
     assert cose.algorithm == ES384
 
 
+@pytest.mark.parametrize("part", [0, 2, 3], ids=["header", "payload", "signature"])
+def test_what_was_changed_does_not_pass(part: int) -> None:
+    parts = cbor2.loads(sign_document(b"payload", SIGNER.key))
+    parts[part] = {0: b"\xa1\x01\x27", 2: b"Payload", 3: bytes(96)}[part]
+
+    with pytest.raises(BadSignature):
+        check(decode_cose_untrusted(envelope(*parts)))
+
+
 def test_it_may_have_tag_18() -> None:
     bare = sign_document(b"payload", SIGNER.key)
 

@@ -131,6 +131,18 @@ def test_show_has_nothing_to_do_with_terminals_that_an_enclave_could_wish(
     assert "'\\x1b[2Jgood\\n\\u202e'" in out
 
 
+def test_show_says_what_is_not_yet(run: Run, tmp_path: Path) -> None:
+    tomorrow = dt.datetime.now(dt.UTC) + dt.timedelta(days=1, minutes=1)
+    issuer = AttestationIssuer(clock=lambda: tomorrow)
+    file = tmp_path / "tomorrow.bin"
+    file.write_bytes(issuer.issue(MODULE_ID, PCRS))
+
+    _, out, _ = run("show", file)
+
+    assert ", in 24 hours\n" in out
+    assert ", not valid yet\n" in out
+
+
 @needs_vectors
 def test_show_shows_what_qemu_has_not_signed(run: Run) -> None:
     file = VECTORS / "attestation/qemu_virtio_nsm_unsigned.bin"
@@ -313,9 +325,11 @@ def test_an_old_document_is_as_old_as_it_is(
         (["--pcr32", "ff" * 48], ["--pcr32"]),
         (["--nonce", "0"], ["--nonce", "'0'"]),
         (["--at", "noon"], ["--at", "'noon'", "document"]),
+        (["--at", "9999-12-31T23:59:59-14:00"], ["--at", "9999"]),
         (["--max-age", "-1"], ["--max-age", "'-1'"]),
         (["--max-age", "inf"], ["max_age", "inf"]),
         (["--root", "/no/such.pem"], ["/no/such.pem", "No such file"]),
+        (["--root", "/dev/zero"], ["/dev/zero", "65536 bytes"]),
         (["--root", __file__], [__file__, "BEGIN CERTIFICATE"]),
     ],
     ids=lambda value: " ".join(value)[:20],
@@ -371,6 +385,7 @@ def test_a_real_document_is_verified_in_its_time_and_refused_today(
 
     assert today == 1
     assert f"expired at {real.valid_until:%Y-%m-%dT%H:%M:%SZ}" in err
+    assert err.endswith(": --at document\n")
     assert then == 0
     assert out.startswith("VERIFIED under AWS's root")
     assert "aws.nitro-enclaves: AWS's root" in out

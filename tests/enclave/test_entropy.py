@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import errno
+import sys
 from pathlib import Path
 
 import attrs
 import pytest
 
 from trionitro import CannotStartError
-from trionitro.enclave._entropy import EntropyPool, KernelEntropyPool, seed_entropy
+from trionitro.enclave._entropy import (
+    EntropyPool,
+    KernelEntropyPool,
+    encode_pool_info,
+    seed_entropy,
+)
 from trionitro.nsm import Nsm
 from trionitro.testing import NsmEmulator, cancel_at_every_step
 
@@ -69,6 +75,15 @@ async def test_the_kernel_takes_a_seed() -> None:
         pytest.skip(f"crediting the kernel's pool needs CAP_SYS_ADMIN: {error}")
 
     await seed_entropy(Nsm(NsmEmulator()), size=5000)
+
+
+def test_the_kernel_is_told_how_many_bits_and_how_many_bytes() -> None:
+    """``struct rand_pool_info`` of ``linux/random.h``: were the second number wrong,
+    the kernel would stir in what lies behind.
+    """
+    bits, size = (number.to_bytes(4, sys.byteorder) for number in (24, 3))
+
+    assert encode_pool_info(b"abc") == bits + size + b"abc"
 
 
 def test_a_path_that_is_no_random_device_is_an_error(tmp_path: Path) -> None:

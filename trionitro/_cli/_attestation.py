@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from cryptography import x509
 
-from trionitro._cli._attestation_file import read_document
+from trionitro._cli._attestation_file import read_document, read_limited
 from trionitro._cli._attestation_report import as_json, as_lines
 from trionitro._cli._options import FILE, HEX, SECONDS, Parsed
 from trionitro._cli._output import in_red, say, say_json
 from trionitro._exceptions import ConfigError
+from trionitro._structuring import quote
 from trionitro.attestation import (
     AWS_NITRO_ROOTS,
     At,
     AttestationDocument,
     AttestationError,
     AttestationPolicy,
+    CertificateExpired,
     decode_attestation_untrusted,
     parse_roots,
     verify_attestation,
@@ -39,12 +40,12 @@ def _parse_at(text: str) -> dt.datetime | At | None:
         return At.DOCUMENT_TIMESTAMP
     try:
         time = dt.datetime.fromisoformat(text)
-    except ValueError:
+        return time.astimezone(dt.UTC) if time.tzinfo else time.replace(tzinfo=dt.UTC)
+    except (ValueError, OverflowError):
         raise ConfigError(
-            f"{text!r} is no time; write now, document, or for example"
+            f"{quote(text)} is no time; write now, document, or for example"
             " 2025-03-04T13:30:00Z"
         ) from None
-    return time if time.tzinfo else time.replace(tzinfo=dt.UTC)
 
 
 _AT = Parsed("time", _parse_at)
@@ -88,7 +89,12 @@ def show(file: str, as_object: bool) -> None:
         algorithm = {"algorithm": document.algorithm}
         say_json({"verified": False} | as_json(document) | algorithm)
         return
-    say(in_red("NOT VERIFIED: anybody can have written this; see attestation verify"))
+    say(
+        in_red(
+            "NOT VERIFIED: anybody can have written this; trionitro attestation verify"
+            " finds out"
+        )
+    )
     _say_all(as_lines(document, dt.datetime.now(dt.UTC)))
 
 
@@ -140,6 +146,9 @@ def verify(
     now = dt.datetime.now(dt.UTC)
     try:
         document = verify_attestation(data, roots=roots, at=at, policy=policy)
+    except CertificateExpired as problem:
+        remedy = ": --at document" if at is None else ""
+        raise click.ClickException(f"{problem}{remedy}") from None
     except AttestationError as problem:
         raise click.ClickException(str(problem)) from None
     if as_object:
@@ -165,9 +174,7 @@ def _roots(paths: Iterable[str]) -> tuple[x509.Certificate, ...]:
 
 def _read_root(path: str) -> tuple[x509.Certificate, ...]:
     try:
-        return parse_roots(Path(path).read_bytes())
-    except OSError as error:
-        raise click.UsageError(f"can't read {path}: {error.strerror}") from None
+        return parse_roots(read_limited(path))
     except ConfigError as problem:
         raise click.UsageError(f"{path}: {problem}") from None
 

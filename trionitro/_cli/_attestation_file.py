@@ -8,19 +8,30 @@ from typing import Final
 
 import click
 
-__all__ = ["read_document", "to_binary"]
+__all__ = ["read_document", "read_limited", "to_binary"]
 
 #: Four times the longest document: in hexadecimal it is twice as long, and has spaces.
+#: A file of roots is shorter.
 _MAX_FILE_SIZE: Final = 2**16
 
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 
 
 def read_document(path: str) -> bytes:
-    """Read a document from a file, or from standard input where it is ``-``.
+    """Read a document, and return its binary form.
 
     Raises:
-      click.UsageError: if it can't be read, or is far too long.
+      click.UsageError: if the file can't be read, or is far too long.
+
+    """
+    return to_binary(read_limited(path))
+
+
+def read_limited(path: str) -> bytes:
+    """Read a file of up to 64 KiB, or standard input where it is ``-``.
+
+    Raises:
+      click.UsageError: if it can't be read, or is longer.
 
     """
     try:
@@ -28,15 +39,14 @@ def read_document(path: str) -> bytes:
             data: bytes = file.read(_MAX_FILE_SIZE + 1)
     except OSError as error:
         raise click.UsageError(
-            f"can't read {path}: {error.strerror}; give the file of an attestation"
-            " document, or - for standard input"
+            f"can't read {path}: {error.strerror}; give a file, or - for standard input"
         ) from None
     if len(data) > _MAX_FILE_SIZE:
         raise click.UsageError(
-            f"{path} has more than {_MAX_FILE_SIZE} bytes, and no attestation document"
-            " has so many"
+            f"{path} has more than {_MAX_FILE_SIZE} bytes: no document and no root has"
+            " so many"
         )
-    return to_binary(data)
+    return data
 
 
 def to_binary(data: bytes) -> bytes:

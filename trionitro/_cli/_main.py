@@ -24,9 +24,17 @@ def _trionitro() -> None:
     """Write an AWS Nitro Enclave as one Trio program."""
 
 
-for _command in (proxy, demo, demo_outside, allowlist, vsock_proxy, vscproxy, nsm):
+for _command in (
+    proxy,
+    demo,
+    demo_outside,
+    allowlist,
+    vsock_proxy,
+    vscproxy,
+    nsm,
+    attestation,
+):
     _trionitro.add_command(_command)
-_trionitro.add_command(attestation)
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:

@@ -101,7 +101,13 @@ def _place(text: str) -> str:
 @click.option(
     "--debug-mode", is_flag=True, help="Have zeros for PCR0, 1, 2 and 8, as AWS has."
 )
-@click.option("--region", metavar="REGION", default="us-east-1", show_default=True)
+@click.option(
+    "--region",
+    metavar="REGION",
+    default="us-east-1",
+    show_default=True,
+    help="Be there, as its certificates say.",
+)
 @click.option(
     "--map-form",
     type=click.Choice([form.value for form in MapForm]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 F = TypeVar("F")
+T = TypeVar("T")
 
 
 class Parsed(click.ParamType[Any]):
@@ -144,10 +145,7 @@ def network_for(choice: str | None) -> VsockNetwork:
       click.UsageError: if it is none.
 
     """
-    try:
-        return network_from(choice, os.environ)
-    except ConfigError as problem:
-        raise click.UsageError(str(problem)) from None
+    return _chosen(network_from, choice)
 
 
 nsm_option = click.option(
@@ -165,7 +163,13 @@ def nsm_device_for(choice: str | None) -> NsmDevice:
       click.UsageError: if it is none.
 
     """
+    return _chosen(nsm_device_from, choice)
+
+
+def _chosen(
+    find: Callable[[str | None, Mapping[str, str]], T], choice: str | None
+) -> T:
     try:
-        return nsm_device_from(choice, os.environ)
+        return find(choice, os.environ)
     except ConfigError as problem:
         raise click.UsageError(str(problem)) from None

@@ -64,9 +64,9 @@ class CoseSign1:
           BadSignature: if not.
 
         """
-        signed = cbor2.dumps(["Signature1", self.protected, b"", self.payload])
         if len(self.signature) != 2 * _HALF:
             raise BadSignature
+        signed = cbor2.dumps(["Signature1", self.protected, b"", self.payload])
         r, s = self.signature[:_HALF], self.signature[_HALF:]
         signature = encode_dss_signature(
             int.from_bytes(r, "big"), int.from_bytes(s, "big")
@@ -95,7 +95,6 @@ def _decode(data: bytes) -> CoseSign1:
     parts = expect_kind(item, list, "the COSE_Sign1")
     if len(parts) != 4:
         raise ProtocolError(f"a COSE_Sign1 has 4 parts, and this has {len(parts)}")
-    signature = expect_kind(parts[3], bytes, "the signature")
     # Nothing in this header is used, because nobody has signed it.
     expect_kind(parts[1], dict, "the unprotected header")
     protected = expect_kind(parts[0], bytes, "the protected header")
@@ -103,7 +102,7 @@ def _decode(data: bytes) -> CoseSign1:
         protected=protected,
         algorithm=_algorithm(protected),
         payload=expect_kind(parts[2], bytes, "the payload"),
-        signature=signature,
+        signature=expect_kind(parts[3], bytes, "the signature"),
     )
 
 

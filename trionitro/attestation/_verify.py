@@ -32,8 +32,8 @@ def verify_attestation(
 ) -> AttestationDocument:
     """Verify a document, whoever it comes from.
 
-    It holds the processor for a few milliseconds. In a Trio program, that is fewer
-    than a thread would cost, unless you verify hundreds a second.
+    It computes for some milliseconds. Where a Trio program's other tasks can't wait
+    for that, call it with :func:`trio.to_thread.run_sync`.
 
     Args:
       data: a COSE_Sign1 of up to 16 KiB, as the security module returns it.

@@ -22,7 +22,13 @@ import trio
 from trionitro._exceptions import CannotStartError
 from trionitro.nsm import Nsm
 
-__all__ = ["SEED_SIZE", "EntropyPool", "KernelEntropyPool", "seed_entropy"]
+__all__ = [
+    "SEED_SIZE",
+    "EntropyPool",
+    "KernelEntropyPool",
+    "encode_pool_info",
+    "seed_entropy",
+]
 
 #: Bytes: twice what the pool of the oldest kernel holds.
 SEED_SIZE: Final = 1024
@@ -61,13 +67,17 @@ class KernelEntropyPool(EntropyPool):
 
     def add(self, data: bytes) -> None:
         """Stir ``data`` in, as :meth:`EntropyPool.add` says."""
-        # Mutable: what can't be changed may not be longer than 1024 bytes.
-        argument = bytearray(_POOL_INFO.pack(8 * len(data), len(data)) + data)
         fd = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
         try:
-            fcntl.ioctl(fd, _RNDADDENTROPY, argument)
+            # Mutable: what can't be changed may not be longer than 1024 bytes.
+            fcntl.ioctl(fd, _RNDADDENTROPY, bytearray(encode_pool_info(data)))
         finally:
             os.close(fd)
+
+
+def encode_pool_info(data: bytes) -> bytes:
+    """Write what ``RNDADDENTROPY`` takes: all bits of ``data`` are to be credited."""
+    return _POOL_INFO.pack(8 * len(data), len(data)) + data
 
 
 async def seed_entropy(

@@ -84,6 +84,21 @@ async def _check_closed_port(ends: VsockEnds) -> None:
     await _expect_os_error(ends.dial, port)
 
 
+async def _check_dial_without_waiting(ends: VsockEnds) -> None:
+    async with await ends.listen() as listener:
+        port = listener.port
+        try:
+            dialled = ends.dialling.open_stream_nowait(ends.cid, port)
+        except trio.WouldBlock:
+            return  # it is no network's duty
+        await _check_greeting(dialled, await listener.accept())
+    try:
+        ends.dialling.open_stream_nowait(ends.cid, port)
+    except OSError:
+        return
+    raise AssertionError("a closed port was connected to")
+
+
 async def _check_port_is_free_again(ends: VsockEnds) -> None:
     async with await ends.listen() as listener:
         port = listener.port
@@ -270,6 +285,9 @@ _CHECKS: Final[Mapping[str, Callable[[VsockEnds], Awaitable[None]]]] = MappingPr
             _check_address_in_use
         ),
         "dialling where nobody listens must be an OSError": _check_closed_port,
+        "dialling without waiting must be refused, or do what dialling does": (
+            _check_dial_without_waiting
+        ),
         "a port must be free again after its listener was closed": (
             _check_port_is_free_again
         ),
