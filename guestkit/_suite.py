@@ -35,7 +35,7 @@ _SECONDS: Final = 180
 
 _RUN: Final = """\
 #!/bin/sh
-export PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1
+export PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1 TRIONITRO_STORM=80
 exec python3 -m pytest --timeout={seconds} --junit-xml=out/{junit} {arguments}
 """
 

@@ -29,6 +29,8 @@ WEIGHTS = [1, 8, 8, 8, 6, 4, 4, 4, 2, 1]
 #: hundred see every path; thousands, where ``TRIONITRO_STORM`` says so, see rare ones.
 COUNT = int(os.environ.get("TRIONITRO_STORM", "600"))
 SECONDS = 20 + COUNT / 20
+if "TRIONITRO_GUEST" in os.environ:  # where the processor is emulated
+    SECONDS *= 8
 
 #: How conversations end, and how often: mostly well, so that digests are compared.
 FATES = ["finish"] * 5 + ["left resets", "right resets", "cancelled"]
