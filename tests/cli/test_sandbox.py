@@ -123,11 +123,12 @@ async def look_around(directory: Path, *, code: int) -> tuple[Box, dict[str, Any
     export.mkdir()
     volume = "/no-such-directory-here/volume"
     async with http_server() as named, http_server() as unnamed:
-        manifest = write_manifest(directory, WHOLE.format(port=named, export=export))
+        manifest = write_manifest(directory, WHOLE.format(port=named, export="/export"))
         async with open_box(
             manifest,
             *(sys.executable, inside.__file__, str(directory)),
             *(str(named), str(unnamed), volume, str(code)),
+            options=["--exports", str(directory)],
             environment={"https_proxy": "http://127.0.0.1:9", "AWS_PROFILE": "mine"},
         ) as box:
             port = await ingress_of(box)
@@ -330,6 +331,15 @@ def test_a_mistake_exits_2(tmp_path: Path, more: str, words: list[str]) -> None:
     code, stderr = run("trionitro", "sandbox", str(manifest))
 
     check_one_line(stderr, words)
+    assert code == 2
+
+
+def test_keys_for_a_kms_that_is_not_emulated_are_a_mistake(tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path, MINIMAL.format(script="true"))
+
+    code, stderr = run("trionitro", "sandbox", "--kms-keys", "keys", str(manifest))
+
+    check_one_line(stderr, ["--kms-keys", "kms_emulator = true"])
     assert code == 2
 
 

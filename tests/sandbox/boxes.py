@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -99,7 +99,10 @@ class Box:
 
 @asynccontextmanager
 async def open_box(
-    manifest: Path, *command: str, environment: Mapping[str, str] = {}
+    manifest: Path,
+    *command: str,
+    options: Sequence[str] = (),
+    environment: Mapping[str, str] = {},
 ) -> AsyncIterator[Box]:
     """Run ``trionitro sandbox`` on a manifest, with its own TMPDIR beside it."""
     skip_without_namespaces()
@@ -108,7 +111,7 @@ async def open_box(
     temporary.mkdir()
     argv = [
         *(sys.executable, "-m", "trionitro", "sandbox", "--log-format", "json"),
-        *(str(manifest), *(("--", *command) if command else ())),
+        *(*options, str(manifest), *(("--", *command) if command else ())),
     ]
     env = {**os.environ, "TMPDIR": str(temporary), "MARK": mark, **environment}
     async with trio.open_nursery() as nursery:

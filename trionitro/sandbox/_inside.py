@@ -90,7 +90,10 @@ async def run_inside(
       CannotStartError: if this machine can't be settled, or a step of the boot fails.
 
     """
-    await trio.to_thread.run_sync(_settle, plan, place, exports)
+    try:
+        await trio.to_thread.run_sync(_settle, plan, place, exports)
+    except OSError as exc:
+        raise CannotStartError(f"can't be the enclave's machine: {exc}") from exc
     boot = _boot_of(plan, place, parent)
     code = _ORPHANED
     async with trio.open_nursery() as nursery:
