@@ -66,8 +66,9 @@ class EnclaveProcess:
                 code = await process.wait()
                 nursery.cancel_scope.cancel()
         finally:
-            # Shielded, because nothing may stay behind; what is killed ends soon.
-            with trio.move_on_after(_PATIENCE, shield=True):
+            # Shielded, because nothing may stay behind; what is killed ends soon, and
+            # we don't wait for ever either.
+            with trio.CancelScope(shield=True):
                 await _kill(process)
         return code if code >= 0 else _SIGNALLED - code
 
@@ -88,23 +89,26 @@ class EnclaveProcess:
 async def _kill(process: trio.Process) -> None:
     """Kill what unshare waits for, so that its end is that of all in there.
 
-    Killed itself, it would be gone before the others are.
+    Killed itself, it would be gone before the others are; or it has no child yet, and
+    would leave the one behind that it is just making.
     """
-    while process.returncode is None:
-        first = await trio.to_thread.run_sync(_child_of, process.pid)
-        if first is None:
-            process.kill()
-        else:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(first, signal.SIGKILL)
-        with trio.move_on_after(_PAUSE):
+    with trio.move_on_after(_PATIENCE):
+        while process.returncode is None:
+            for child in await trio.to_thread.run_sync(_children_of, process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+            with trio.move_on_after(_PAUSE):
+                await process.wait()
+    if process.returncode is None:
+        process.kill()
+        with trio.move_on_after(_PATIENCE):
             await process.wait()
 
 
-def _child_of(pid: int) -> int | None:
-    """Return the process that is the only child of another, if it has one."""
+def _children_of(pid: int) -> list[int]:
+    """Return the children of a process; none where the kernel doesn't tell."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     except OSError:
-        return None  # it has ended, or the kernel doesn't tell
-    return int(children.split()[0]) if children.strip() else None
+        return []
+    return [int(child) for child in children.split()]
