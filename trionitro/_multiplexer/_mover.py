@@ -147,9 +147,11 @@ class Mover:
         """Say whether there is something to do that polling doesn't show."""
         return bool(self._queue)
 
-    def poll(self, timeout: float = 0) -> list[tuple[int, int]]:
+    def poll(
+        self, timeout: float = 0, most: int = _MAX_EVENTS
+    ) -> list[tuple[int, int]]:
         """Return what has happened, for :meth:`serve`."""
-        return self._watches.epoll.poll(timeout, _MAX_EVENTS)
+        return self._watches.epoll.poll(timeout, most)
 
     def watch_also(self, descriptor: int) -> None:
         """Have :meth:`poll` return, and tell, when ``descriptor`` is readable."""
