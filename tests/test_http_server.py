@@ -46,6 +46,20 @@ async def test_a_head_request_is_answered_without_a_body() -> None:
     assert answer.endswith(b"\r\n\r\n")
 
 
+async def test_headers_of_the_answer_s_own_are_sent() -> None:
+    client, server = memory_stream_pair()
+
+    async def respond(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(headers={"x-request": "17"})
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(answer_http, server, respond)
+        await client.send_all(b"GET / HTTP/1.0\r\n\r\n")
+        await client.send_eof()
+
+        assert b"\r\nx-request: 17\r\n" in await client.receive_some()
+
+
 async def test_a_client_that_expects_100_continue_gets_it() -> None:
     client, server = memory_stream_pair()
     async with trio.open_nursery() as nursery:

@@ -16,13 +16,18 @@ import trionitro
 #: those before it. A package stands for all that is in it, and a name written out
 #: in full goes before its package. ``trionitro/__init__.py`` explains the order.
 LAYERS: Final = (
-    ("_cbor", "_exceptions", "_framing", "_structuring", "_transfer", "abc"),
+    (
+        *("_cbor", "_exceptions", "_file_limit", "_framing", "_structuring"),
+        *("_systemd", "_transfer", "abc"),
+    ),
     ("_endpoints",),
     (
         *("_channel", "_http_server", "_multiplexer", "_relay", "_reset"),
         *("_socket_stream", "_unix"),
     ),
+    ("_listen",),
     ("vsock",),
+    ("_control",),
     ("proxy",),
     ("nsm",),
     ("attestation",),
@@ -40,12 +45,15 @@ TALKERS: Final = ("_cli", "__main__", "proxy.__main__")
 #: Who may look behind whose public face: a fake checks addresses, and says what is
 #: wrong with them, in the very words of what it stands for; and it speaks the
 #: protocol from the other end.
-FRIENDS: Final = frozenset({("testing", "vsock"), ("testing", "nsm")})
+FRIENDS: Final = frozenset(
+    {("testing", "kms"), ("testing", "nsm"), ("testing", "vsock")}
+)
 
 #: Protocols and records: bytes and text in, bytes and text out.
 SANS_IO: Final = frozenset(
     {
         "_cbor",
+        "_control._messages",
         "_endpoints",
         "_exceptions",
         "_framing",
@@ -62,10 +70,40 @@ SANS_IO: Final = frozenset(
         "attestation._times",
         "attestation._verified",
         "attestation._verify",
+        "kms._answers",
+        "kms._arn",
+        "kms._ber",
+        "kms._clock",
+        "kms._credentials",
+        "kms._denial",
+        "kms._endpoints",
+        "kms._envelope",
+        "kms._key_policy",
+        "kms._policy",
+        "kms._policy_decision",
+        "kms._policy_operators",
+        "kms._recipient_keys",
+        "kms._records",
+        "kms._retry",
+        "kms._sealed_format",
+        "kms._sigv4",
+        "kms._urls",
         "nsm._errors",
         "nsm._image",
         "nsm._messages",
         "nsm._pcrs",
+        "manifest._checks",
+        "manifest._claims",
+        "manifest._destinations",
+        "manifest._digest",
+        "manifest._links",
+        "manifest._manifest",
+        "manifest._plan",
+        "manifest._planner",
+        "manifest._quoting",
+        "manifest._socat",
+        "manifest._tables",
+        "manifest._together",
         "nsm._wire",
         "proxy._addresses",
         "proxy._allowlist",

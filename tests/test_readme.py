@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from trionitro.manifest import read_plan
 from trionitro.proxy import Allowlist, read_config
 
 ROOT = Path(__file__).parent.parent
@@ -51,11 +52,16 @@ def test_every_python_block_is_a_program_that_runs(name: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_every_toml_block_configures_a_proxy(name: str, tmp_path: Path) -> None:
-    file = tmp_path / "proxy.toml"
+def test_every_toml_block_configures_a_proxy_or_is_a_manifest(
+    name: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "file.toml"
     file.write_text(CONFIGURATIONS[name], encoding="utf-8")
 
-    assert read_config(file).config.routes
+    if "[enclave]" in CONFIGURATIONS[name]:
+        assert read_plan(file).links
+    else:
+        assert read_config(file).config.routes
 
 
 @pytest.mark.parametrize("name", ALLOWLISTS)

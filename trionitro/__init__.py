@@ -6,7 +6,9 @@
 #   _cbor, _endpoints, _framing, abc, …       no I/O of their own
 #   _multiplexer                              moving the bytes of sockets
 #   _channel, _relay                          streams
+#   _listen                                   listeners on endpoints of any kind
 #   vsock                                     addresses become streams
+#   _control                                  the halves know of each other
 #   proxy                                     python -m trionitro.proxy
 #   nsm, attestation, kms                     the security device, and what it is for
 #   manifest                                  one file for both halves

@@ -7,7 +7,15 @@ what they can't.
 
 from __future__ import annotations
 
-__all__ = ["CannotStartError", "ConfigError", "NotAllowedError", "ProtocolError"]
+from collections.abc import Iterator
+
+__all__ = [
+    "CannotStartError",
+    "ConfigError",
+    "NotAllowedError",
+    "ProtocolError",
+    "leaves",
+]
 
 
 class ProtocolError(Exception):
@@ -33,3 +41,12 @@ class CannotStartError(Exception):
     the value, the place and the remedy.
 
     """
+
+
+def leaves(exc: BaseException) -> Iterator[BaseException]:
+    """Yield what nurseries have wrapped in groups."""
+    if isinstance(exc, BaseExceptionGroup):
+        for inner in exc.exceptions:
+            yield from leaves(inner)
+    else:
+        yield exc

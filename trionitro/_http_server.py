@@ -8,7 +8,7 @@ request must arrive whole in good time.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import attrs
@@ -40,16 +40,25 @@ class HttpRequest:
 
     method: str
     target: str
-    headers: dict[str, str]
+    headers: dict[str, str] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
 
 
 @attrs.frozen(kw_only=True)
 class HttpResponse:
-    """What it is answered."""
+    """What it is answered.
+
+    Attributes:
+      status: a code of HTTP.
+      content_type: of the body.
+      headers: others, by their names; the body's length is added.
+      body: all of it.
+
+    """
 
     status: int = 200
     content_type: str = "text/plain; charset=utf-8"
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     body: bytes = attrs.field(default=b"", repr=False)
 
 
@@ -145,6 +154,7 @@ class _Conversation:
         headers = [
             ("content-type", response.content_type),
             ("content-length", str(len(response.body))),
+            *response.headers.items(),
         ]
         await self._send(
             h11.Response(status_code=response.status, headers=headers),

@@ -13,6 +13,7 @@ import datetime as dt
 import difflib
 import math
 import os
+import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import GenericAlias
@@ -28,6 +29,7 @@ from trionitro._exceptions import ConfigError
 __all__ = [
     "describe",
     "make_converter",
+    "parse_toml",
     "quote",
     "read_text",
     "record_hook",
@@ -88,6 +90,31 @@ def read_text(path: str | os.PathLike[str], *, remedy: str) -> str:
         ) from None
 
 
+def parse_toml(text: str, *, source: str, remedy: str) -> dict[str, Any]:
+    """Read TOML.
+
+    Args:
+      text: what the file holds.
+      source: what to call it in errors.
+      remedy: what to do where it is no TOML, for the error.
+
+    Raises:
+      ConfigError: if it isn't TOML.
+
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ConfigError(f"{source} is nested too deeply: {remedy}") from None
+    except tomllib.TOMLDecodeError as problem:
+        raise ConfigError(f"{source} is not TOML: {problem}: {remedy}") from None
+    except ValueError:
+        # Only int() is left, which takes no number of more than 4300 digits.
+        raise ConfigError(
+            f"{source} is not TOML: it holds a number of too many digits: {remedy}"
+        ) from None
+
+
 def make_converter() -> cattrs.Converter:
     """Make a converter that takes nothing for something else.
 
@@ -97,6 +124,7 @@ def make_converter() -> cattrs.Converter:
     converter = cattrs.Converter(detailed_validation=True)
     converter.register_structure_hook(str, _structure_text)
     converter.register_structure_hook(int, structure_integer)
+    converter.register_structure_hook(bool, _structure_truth)
     converter.register_structure_hook(float, _structure_number)
     converter.register_structure_hook_factory(_is_collection, _collection_hook)
     converter.register_structure_hook_factory(attrs.has, record_hook)
@@ -200,6 +228,12 @@ def unknown_key(key: object, known: Iterable[str]) -> str:
 def _structure_text(value: Any, _: Any) -> str:
     if not isinstance(value, str):
         raise ConfigError(f"was {describe(value)}, must be a string")
+    return value
+
+
+def _structure_truth(value: Any, _: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"was {describe(value)}, must be true or false")
     return value
 
 

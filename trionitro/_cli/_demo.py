@@ -9,7 +9,7 @@ import click
 from trionitro._cli._logging import set_up_logging
 from trionitro._cli._output import say
 from trionitro._cli._run import run_async
-from trionitro.sandbox import Step, run_demo, serve_outside
+from trionitro.sandbox import DemoFailedError, Step, run_demo, serve_outside
 
 __all__ = ["demo", "demo_outside"]
 
@@ -18,10 +18,11 @@ __all__ = ["demo", "demo_outside"]
 def demo() -> None:
     """Show both halves at work on this machine.
 
-    Starts a parent, an enclave and a server outside as processes of their own, joined
-    by an emulated vsock, sends real requests through them, and removes everything.
+    Starts a parent, an enclave, and outside a server and an emulated KMS, as processes
+    of their own, joined by an emulated vsock, sends real requests through them, and
+    removes everything.
     """
-    run_async(_show)
+    run_async(_show, expected=(DemoFailedError,))
 
 
 async def _show() -> None:
@@ -36,8 +37,8 @@ def _print_step(step: Step) -> None:
 
 
 @click.command("demo-outside", hidden=True)
-@click.argument("certificate", type=click.Path(path_type=Path))
-def demo_outside(certificate: Path) -> None:
+@click.argument("directory", type=click.Path(path_type=Path))
+def demo_outside(directory: Path) -> None:
     """Be the world outside, for the demo."""
     set_up_logging("json")
-    run_async(serve_outside, str(certificate))
+    run_async(serve_outside, directory)

@@ -7,28 +7,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NoReturn, TypeVar
 
 import click
 import trio
 
-from trionitro._exceptions import CannotStartError, ConfigError, NotAllowedError
-from trionitro.nsm import NsmError, NsmUnavailableError
-from trionitro.sandbox import DemoFailedError
+from trionitro._exceptions import (
+    CannotStartError,
+    ConfigError,
+    NotAllowedError,
+    leaves,
+)
 
 __all__ = ["run_async", "run_command"]
 
 T = TypeVar("T")
 
-_EXPECTED: Final = (
-    ConfigError,
-    CannotStartError,
-    NotAllowedError,
-    DemoFailedError,
-    NsmError,
-    NsmUnavailableError,
-)
+_EXPECTED: Final = (ConfigError, CannotStartError, NotAllowedError)
 
 #: What a shell reports for a program that Ctrl-C ended.
 _INTERRUPTED: Final = 130
@@ -58,8 +54,17 @@ def _run(command: click.Command, prog: str, args: Sequence[str] | None) -> int:
     return code if isinstance(code, int) else 0
 
 
-def run_async(fn: Callable[..., Awaitable[T]], *args: object) -> T:
+def run_async(
+    fn: Callable[..., Awaitable[T]],
+    *args: object,
+    expected: tuple[type[Exception], ...] = (),
+) -> T:
     """Run ``fn(*args)`` in Trio.
+
+    Args:
+      fn: what to run.
+      args: of ``fn``.
+      expected: what else it may raise that a line explains.
 
     Raises:
       click.ClickException: with one line, for what a user can mend.
@@ -68,10 +73,12 @@ def run_async(fn: Callable[..., Awaitable[T]], *args: object) -> T:
     try:
         return trio.run(fn, *args)
     except BaseException as exc:
-        problems = list(_leaves(exc))
+        problems = list(leaves(exc))
         if all(isinstance(problem, KeyboardInterrupt) for problem in problems):
             raise KeyboardInterrupt from None
-        if not all(isinstance(problem, _EXPECTED) for problem in problems):
+        if not all(
+            isinstance(problem, (*_EXPECTED, *expected)) for problem in problems
+        ):
             raise
         kind = (
             click.UsageError
@@ -79,15 +86,6 @@ def run_async(fn: Callable[..., Awaitable[T]], *args: object) -> T:
             else click.ClickException
         )
         raise kind("; ".join(map(str, problems))) from None
-
-
-def _leaves(exc: BaseException) -> Iterator[BaseException]:
-    """Yield what nurseries have wrapped."""
-    if isinstance(exc, BaseExceptionGroup):
-        for inner in exc.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield exc
 
 
 def _one_line(text: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from trionitro.proxy._allowlist import NO_ALLOWLIST as NO_ALLOWLIST
 from trionitro.proxy._allowlist import Allowlist as Allowlist
 from trionitro.proxy._allowlist import Decision as Decision
+from trionitro.proxy._allowlist import Rule as Rule
 from trionitro.proxy._allowlist import TargetPolicy as TargetPolicy
 from trionitro.proxy._config import ProxyFile as ProxyFile
 from trionitro.proxy._config import read_config as read_config

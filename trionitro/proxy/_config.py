@@ -19,7 +19,6 @@ The keys of a route are the attributes of :class:`~trionitro.proxy._route.Route`
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import Any, Final, NewType
 
@@ -31,6 +30,7 @@ from trionitro._exceptions import ConfigError
 from trionitro._structuring import (
     describe,
     make_converter,
+    parse_toml,
     read_text,
     record_hook,
     structure,
@@ -94,7 +94,10 @@ def parse_config(text: str, *, source: str) -> ProxyFile:
 
     """
     document = structure(
-        _parse_toml(text, source), _Document, source=source, converter=_CONVERTER
+        parse_toml(text, source=source, remedy=_REMEDY),
+        _Document,
+        source=source,
+        converter=_CONVERTER,
     )
     if not document.route:
         raise ConfigError(f"{source}: there is no route: {_REMEDY}")
@@ -111,20 +114,6 @@ def parse_config(text: str, *, source: str) -> ProxyFile:
     except ConfigError as problem:
         raise ConfigError(f"{source}: {problem}") from None
     return ProxyFile(config, document.vsock)
-
-
-def _parse_toml(text: str, source: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise ConfigError(f"{source} is nested too deeply: {_REMEDY}") from None
-    except tomllib.TOMLDecodeError as problem:
-        raise ConfigError(f"{source} is not TOML: {problem}: {_REMEDY}") from None
-    except ValueError:
-        # Only int() is left, which takes no number of more than 4300 digits.
-        raise ConfigError(
-            f"{source} is not TOML: it holds a number of too many digits: {_REMEDY}"
-        ) from None
 
 
 def _structure_endpoint(value: Any, _: Any) -> Endpoint:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import signal
 from collections.abc import AsyncIterator, Callable
 
@@ -10,12 +9,13 @@ import structlog
 import trio
 
 from trionitro._exceptions import CannotStartError, ConfigError
+from trionitro._file_limit import raise_file_limit
+from trionitro._systemd import notify
 from trionitro.abc import VsockNetwork
 from trionitro.proxy._allowlist import NO_ALLOWLIST, Allowlist, TargetPolicy
 from trionitro.proxy._connection import Surroundings
 from trionitro.proxy._route import ProxyConfig
 from trionitro.proxy._server import Proxy
-from trionitro.proxy._systemd import notify
 
 __all__ = ["run_proxy"]
 
@@ -42,7 +42,7 @@ async def run_proxy(load: Load, *, network: VsockNetwork) -> None:
       CannotStartError: if a listener can't be opened.
 
     """
-    _raise_file_limit()
+    raise_file_limit()
     with trio.open_signal_receiver(
         signal.SIGTERM, signal.SIGINT, signal.SIGHUP
     ) as signals:
@@ -107,9 +107,3 @@ def _read_in_thread(load: Load) -> tuple[ProxyConfig, TargetPolicy]:
     if config.allowlist is None:
         return config, NO_ALLOWLIST
     return config, Allowlist.read(config.allowlist)
-
-
-def _raise_file_limit() -> None:
-    """Allow as many descriptors as we may: a connection takes two or more."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

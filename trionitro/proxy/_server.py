@@ -13,12 +13,12 @@ import trio.abc
 
 from trionitro._endpoints import Endpoint
 from trionitro._exceptions import NotAllowedError
+from trionitro._listen import Bound, close_all, open_bound
 from trionitro._multiplexer import Carrier
 from trionitro.proxy._accept import Handler, Places, accept_connections
 from trionitro.proxy._allowlist import TargetPolicy
 from trionitro.proxy._connection import Surroundings, receive
 from trionitro.proxy._dial import check_route_allowed
-from trionitro.proxy._listen import Bound, close_all, open_bound
 from trionitro.proxy._metrics import Metrics
 from trionitro.proxy._route import ProxyConfig, Route
 

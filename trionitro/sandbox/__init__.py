@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from trionitro.sandbox._demo import DemoFailedError as DemoFailedError
 from trionitro.sandbox._demo import Step as Step
 from trionitro.sandbox._demo import run_demo as run_demo
+from trionitro.sandbox._expect import DemoFailedError as DemoFailedError
 from trionitro.sandbox._outside import serve_outside as serve_outside
 from trionitro.sandbox._processes import LoggedProcess as LoggedProcess
 from trionitro.sandbox._processes import run_logged as run_logged

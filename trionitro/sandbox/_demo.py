@@ -17,7 +17,13 @@ import trio
 import trustme
 
 from trionitro._endpoints import TcpEndpoint
+from trionitro.sandbox._expect import DemoFailedError, expect
 from trionitro.sandbox._outside import GREETING
+from trionitro.sandbox._secret import (
+    decrypt_in_debug_mode,
+    decrypt_in_its_image,
+    decrypt_in_other_image,
+)
 from trionitro.sandbox._world import (
     FORBIDDEN,
     SERVER_NAME,
@@ -26,16 +32,12 @@ from trionitro.sandbox._world import (
     start_world,
 )
 
-__all__ = ["DemoFailedError", "Step", "run_demo"]
+__all__ = ["Step", "run_demo"]
 
 _UPLOAD_SIZE: Final = 64 * 2**20
 
-#: Seconds for any one step. The whole demo takes two or three.
+#: Seconds for any one step. The whole demo takes a few.
 _PATIENCE: Final = 20.0
-
-
-class DemoFailedError(Exception):
-    """Raised when a step did not do what it is there to show."""
 
 
 @attrs.frozen(kw_only=True)
@@ -97,7 +99,7 @@ async def _tell_story(directory: Path, report: Callable[[Step], None]) -> None:
         world = await start_world(processes, directory)
         report(
             Step(
-                what="start the parent's half, the enclave's half, a server outside",
+                what="start parent, enclave, an emulated KMS, a server outside",
                 outcome="all listening",
                 seconds=trio.current_time() - began,
             )
@@ -116,7 +118,7 @@ async def _tell_story(directory: Path, report: Callable[[Step], None]) -> None:
 
 async def _get(world: World) -> str:
     answer = await _request(world.https, world.authority)
-    _expect(answer == GREETING, f"the server's greeting, not {answer!r}")
+    expect(answer == GREETING, f"the server's greeting, not {answer!r}")
     return f"200, the certificate is {SERVER_NAME}'s"
 
 
@@ -126,7 +128,7 @@ async def _get_from_impostor(world: World) -> str:
     except httpcore.ConnectError as refusal:
         cause = _first_cause(refusal)
         unknown = isinstance(cause, ssl.SSLCertVerificationError)
-        _expect(unknown, f"the certificate to be the reason, not {cause!r}")
+        expect(unknown, f"the certificate to be the reason, not {cause!r}")
         return "refused inside the enclave: unknown certificate authority"
     raise DemoFailedError("a certificate of an unknown authority was accepted")
 
@@ -139,7 +141,7 @@ async def _ask_elsewhere(world: World) -> str:
             *("vsock://:8002", FORBIDDEN),
             *("--allowlist", str(world.directory / "vsock-proxy.yaml")),
         )
-        _expect(await proxy.wait() == 1, "a parent that doesn't serve what it must not")
+        expect(await proxy.wait() == 1, "a parent that doesn't serve what it must not")
     try:
         await _request(world.elsewhere, world.authority)
     except (httpcore.ConnectError, httpcore.ReadError):
@@ -158,7 +160,7 @@ async def _upload(world: World) -> str:
             await stream.send_all(piece)
         await stream.send_eof()
         answer = b"".join([chunk async for chunk in stream])
-    _expect(answer == expected.hexdigest().encode(), "the SHA-256 of what was sent")
+    expect(answer == expected.hexdigest().encode(), "the SHA-256 of what was sent")
     return "whole: the SHA-256 came back after our end-of-file"
 
 
@@ -166,9 +168,9 @@ async def _stop(world: World) -> str:
     for half in (world.enclave, world.parent):
         half.process.terminate()
         code = await half.wait()
-        _expect(code == 0, f"exit code 0 on SIGTERM, not {code}")
+        expect(code == 0, f"exit code 0 on SIGTERM, not {code}")
     sockets = list((world.directory / "vsock").glob("*/*.sock"))
-    _expect(not sockets, f"no socket file left, not {sockets}")
+    expect(not sockets, f"no socket file left, not {sockets}")
     return "exit code 0, no socket left"
 
 
@@ -179,6 +181,9 @@ _ACTS: Final[list[tuple[str, _Act, int | None]]] = [
     ("the same, trusting another authority", _get_from_impostor, None),
     (f"reach {FORBIDDEN}", _ask_elsewhere, None),
     ("upload 64 MiB, end-of-file, then read the answer", _upload, _UPLOAD_SIZE),
+    ("decrypt a secret with KMS, attested", decrypt_in_its_image, None),
+    ("the same in another image", decrypt_in_other_image, None),
+    ("the same in debug mode", decrypt_in_debug_mode, None),
     ("stop both halves (SIGTERM)", _stop, None),
 ]
 
@@ -202,8 +207,3 @@ def _first_cause(exc: BaseException) -> BaseException:
     while (cause := exc.__cause__ or exc.__context__) is not None:
         exc = cause
     return exc
-
-
-def _expect(holds: bool, what: str) -> None:
-    if not holds:
-        raise DemoFailedError(f"expected {what}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -12,7 +14,7 @@ import trio
 
 from trionitro._exceptions import CannotStartError
 
-__all__ = ["LoggedProcess", "run_logged"]
+__all__ = ["LoggedProcess", "run_logged", "start_module"]
 
 #: Seconds that a process gets to end after it was asked to, before it is killed.
 _PATIENCE = 2.0
@@ -90,6 +92,13 @@ async def run_logged(
         logged = LoggedProcess(process)
         task_status.started(logged)
         await logged._read()  # noqa: SLF001  the other half of this module
+
+
+async def start_module(nursery: trio.Nursery, module: str, *args: str) -> LoggedProcess:
+    """Start ``python -m module`` in ``nursery``, and read its log."""
+    command = [sys.executable, "-m", module, *args]
+    logged: LoggedProcess = await nursery.start(partial(run_logged, command))
+    return logged
 
 
 async def _run_process(

@@ -1,4 +1,4 @@
-"""The demo's processes: both halves of an enclave, and the world outside.
+"""The demo's processes: both halves of an enclave, a KMS, and the world outside.
 
 ::
 
@@ -13,8 +13,6 @@ production, down to the command lines.
 from __future__ import annotations
 
 import json
-import sys
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +21,9 @@ import trio
 import trustme
 
 from trionitro._endpoints import TcpEndpoint
-from trionitro.sandbox._processes import LoggedProcess, run_logged
+from trionitro.sandbox._demo_kms import DemoKms
+from trionitro.sandbox._outside import CERTIFICATE
+from trionitro.sandbox._processes import LoggedProcess, start_module
 
 __all__ = ["FORBIDDEN", "SERVER_NAME", "World", "start_proxy", "start_world"]
 
@@ -34,7 +34,7 @@ SERVER_NAME: Final = "service.demo.internal"
 FORBIDDEN: Final = "tcp://elsewhere.demo.internal:443"
 
 #: The vsock ports of the routes.
-_HTTPS, _DIGEST, _ELSEWHERE = 8000, 8001, 8002
+_HTTPS, _DIGEST, _ELSEWHERE, _KMS = 8000, 8001, 8002, 8003
 
 _ENCLAVE_CID: Final = 16
 
@@ -49,6 +49,8 @@ class World:
       https: the way to the HTTPS server.
       digest: the way to the digest server.
       elsewhere: the way to ``FORBIDDEN``, if the parent let it.
+      kms_entrance: the way to KMS.
+      kms: what to know of it.
       authority: who signed the HTTPS server's certificate.
       directory: where everything of it is.
 
@@ -59,6 +61,8 @@ class World:
     https: TcpEndpoint
     digest: TcpEndpoint
     elsewhere: TcpEndpoint
+    kms_entrance: TcpEndpoint
+    kms: DemoKms
     authority: trustme.CA
     directory: Path
 
@@ -71,27 +75,34 @@ async def start_world(nursery: trio.Nursery, directory: Path) -> World:
 
     """
     authority = trustme.CA()
-    ports = await _start_outside(nursery, directory, authority)
-    parent = await start_proxy(
-        nursery,
-        directory,
-        *(f"vsock://:{_HTTPS}", f"tcp://127.0.0.1:{ports['https']}"),
-        *(f"vsock://:{_DIGEST}", f"tcp://127.0.0.1:{ports['digest']}"),
-        *("--allowlist", _write_allowlist(directory, ports)),
-        *("--allow-cid", str(_ENCLAVE_CID)),
-    )
+    kms = DemoKms(directory=directory)
+    outside = await _start_outside(nursery, directory, authority, kms)
     enclave = await start_proxy(
         nursery,
         directory,
         *("tcp://127.0.0.1:0", f"vsock://parent:{_HTTPS}"),
         *("tcp://127.0.0.1:0", f"vsock://parent:{_DIGEST}"),
         *("tcp://127.0.0.1:0", f"vsock://parent:{_ELSEWHERE}"),
+        *("tcp://127.0.0.1:0", f"vsock://parent:{_KMS}"),
         cid=_ENCLAVE_CID,
     )
-    await parent.wait_logged("listening", 2)
+    ports = {
+        line["service"]: line["port"]
+        for line in await outside.wait_logged("listening", 3)
+    }
+    parent = await start_proxy(
+        nursery,
+        directory,
+        *(f"vsock://:{_HTTPS}", f"tcp://127.0.0.1:{ports['https']}"),
+        *(f"vsock://:{_DIGEST}", f"tcp://127.0.0.1:{ports['digest']}"),
+        *(f"vsock://:{_KMS}", f"tcp://127.0.0.1:{ports['kms']}"),
+        *("--allowlist", _write_allowlist(directory, ports)),
+        *("--allow-cid", str(_ENCLAVE_CID)),
+    )
+    await parent.wait_logged("listening", 3)
     entrances = {
         line["forward"]: TcpEndpoint.parse(line["listen"].removeprefix("tcp://"))
-        for line in await enclave.wait_logged("listening", 3)
+        for line in await enclave.wait_logged("listening", 4)
     }
     return World(
         parent=parent,
@@ -99,6 +110,8 @@ async def start_world(nursery: trio.Nursery, directory: Path) -> World:
         https=entrances[f"vsock://3:{_HTTPS}"],
         digest=entrances[f"vsock://3:{_DIGEST}"],
         elsewhere=entrances[f"vsock://3:{_ELSEWHERE}"],
+        kms_entrance=entrances[f"vsock://3:{_KMS}"],
+        kms=kms,
         authority=authority,
         directory=directory,
     )
@@ -109,20 +122,19 @@ async def start_proxy(
 ) -> LoggedProcess:
     """Start ``python -m trionitro.proxy`` with a vsock in ``directory``."""
     vsock = f"local:{directory / 'vsock'}?cid={cid}"
-    return await _start(
+    return await start_module(
         nursery, "trionitro.proxy", *args, "--vsock", vsock, "--log-format", "json"
     )
 
 
 async def _start_outside(
-    nursery: trio.Nursery, directory: Path, authority: trustme.CA
-) -> dict[str, int]:
-    pem = directory / "server.pem"
+    nursery: trio.Nursery, directory: Path, authority: trustme.CA, kms: DemoKms
+) -> LoggedProcess:
+    kms.write_files()
+    pem = directory / CERTIFICATE
     pem.touch(mode=0o600)  # it has a private key in it
     authority.issue_cert(SERVER_NAME).private_key_and_cert_chain_pem.write_to_path(pem)
-    outside = await _start(nursery, "trionitro", "demo-outside", str(pem))
-    lines = await outside.wait_logged("listening", 2)
-    return {line["service"]: line["port"] for line in lines}
+    return await start_module(nursery, "trionitro", "demo-outside", str(directory))
 
 
 def _write_allowlist(directory: Path, ports: dict[str, int]) -> str:
@@ -131,9 +143,3 @@ def _write_allowlist(directory: Path, ports: dict[str, int]) -> str:
     path = directory / "vsock-proxy.yaml"
     path.write_text(json.dumps({"allowlist": entries}))
     return str(path)
-
-
-async def _start(nursery: trio.Nursery, module: str, *args: str) -> LoggedProcess:
-    command = [sys.executable, "-m", module, *args]
-    logged: LoggedProcess = await nursery.start(partial(run_logged, command))
-    return logged

@@ -7,6 +7,11 @@ from trionitro.testing._attestation_issuer import MapForm as MapForm
 from trionitro.testing._cancellation import cancel_at_every_step as cancel_at_every_step
 from trionitro.testing._contracts import check_vsock_network as check_vsock_network
 from trionitro.testing._firecracker import FirecrackerMachine as FirecrackerMachine
+from trionitro.testing._kms import EnvelopeShape as EnvelopeShape
+from trionitro.testing._kms import KmsEmulator as KmsEmulator
+from trionitro.testing._kms import KmsEvent as KmsEvent
+from trionitro.testing._kms import load_kms_access_keys as load_kms_access_keys
+from trionitro.testing._kms import load_kms_keys as load_kms_keys
 from trionitro.testing._memory_stream import Faults as Faults
 from trionitro.testing._memory_vsock import MemoryVsock as MemoryVsock
 from trionitro.testing._nsm_contract import check_nsm_device as check_nsm_device

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trionitro.proxy._systemd import notify
+from trionitro._systemd import notify
 
 
 @pytest.mark.parametrize("abstract", [False, True], ids=["file", "abstract"])

@@ -1,0 +1,1 @@
+"""The control channel, from its messages to both of its ends."""

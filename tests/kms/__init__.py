@@ -1,0 +1,1 @@
+"""KMS: signatures, envelopes, credentials, the client and sealed files."""

@@ -1,0 +1,1 @@
+"""Manifests, from their text to the files that follow."""

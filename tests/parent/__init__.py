@@ -1,0 +1,1 @@
+"""The parent's half, from nitro-cli to its process."""

@@ -1,0 +1,19 @@
+"""The parent's half: what it does for its enclaves.
+
+:func:`run_parent` is ``trionitro parent``: routes, credentials, the enclave's log and
+exit code, and its start and end where the manifest has an image.
+
+"""
+
+from __future__ import annotations
+
+from trionitro.parent._collector import Collector as Collector
+from trionitro.parent._credentials import BrokerConfig as BrokerConfig
+from trionitro.parent._credentials import CredentialBroker as CredentialBroker
+from trionitro.parent._credentials import run_credential_broker as run_credential_broker
+from trionitro.parent._half import ParentHalf as ParentHalf
+from trionitro.parent._nitro_cli import NitroCli as NitroCli
+from trionitro.parent._nitro_cli import NitroCliError as NitroCliError
+from trionitro.parent._nitro_cli import RunningEnclave as RunningEnclave
+from trionitro.parent._run import run_parent as run_parent
+from trionitro.parent._sources import provider_of as provider_of
