@@ -20,9 +20,11 @@ __all__ = ["Carrier", "carry"]
 #: Each Trio run has lanes of its own, made when they are first needed.
 _lanes: Final[trio.lowlevel.RunVar[Lanes]] = trio.lowlevel.RunVar("trionitro lanes")
 
-#: A sweep looks at every flow. Of many, those that have been idle for nearly as long
-#: wait for this part of the timeout longer, and share one.
+#: A sweep looks at every flow. Where there are more than so many ...
 _MANY: Final = 64
+
+#: ... it is put off by this part of the timeout, so that those which have been idle for
+#: nearly as long share it.
 _SHARED: Final = 1 / 64
 
 
@@ -56,8 +58,6 @@ class Carrier:
     _group: Group = attrs.field(init=False, factory=Group)
     _is_over: bool = attrs.field(init=False, default=False)
     _sweep: trio.CancelScope = attrs.field(init=False, factory=trio.CancelScope)
-    #: What each flow had passed on at the last sweep.
-    _counts: dict[Flow, int] = attrs.field(init=False, factory=dict)
 
     def add(
         self,
@@ -153,27 +153,23 @@ class Carrier:
         bulk = self._lanes.bulk
         with nullcontext() if bulk is None else bulk.held():
             now = trio.current_time()
-            counts = {flow: sum(flow.counts) for flow in self._group.flows}
-            due = [self._due(flow, counts[flow], now) for flow in counts]
-            for flow, when in zip(counts, due, strict=True):
-                if when <= now and flow.ending is None:
-                    self._lanes.end_idle(flow)
-        self._counts = counts
-        next_due = min((when for when in due if when > now), default=math.inf)
-        if len(counts) > _MANY:
-            next_due = min(
-                next_due + self.idle_timeout * _SHARED, now + self.idle_timeout
-            )
+            due = {flow: self._due(flow, now) for flow in self._group.flows}
+            idle = [flow for flow, when in due.items() if when <= now]
+            for flow in idle:
+                self._lanes.let_go_idle(flow)
+        for flow in idle:
+            self._lanes.ended(flow)
+        next_due = min((when for when in due.values() if when > now), default=math.inf)
+        if len(due) > _MANY:
+            next_due += self.idle_timeout * _SHARED
         self._sweep = trio.CancelScope(deadline=next_due)
 
-    def _due(self, flow: Flow, count: int, now: float) -> float:
+    def _due(self, flow: Flow, now: float) -> float:
         """Return when ``flow`` will have been idle for long enough."""
-        due = flow.moved_at + self.idle_timeout
         waits = any(direction.queued for direction in flow.directions)
-        if due <= now and (waits or count != self._counts.get(flow, 0)):
-            flow.moved_at = now
-            due = now + self.idle_timeout
-        return due
+        if waits or flow.ending is not None:
+            return now + self.idle_timeout
+        return flow.moved_at + self.idle_timeout
 
 
 @trio.lowlevel.enable_ki_protection

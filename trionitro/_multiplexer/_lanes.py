@@ -116,13 +116,16 @@ class Lanes:
         if group.is_done():
             self.call(group)
 
-    def end_idle(self, flow: Flow) -> None:
-        """End a flow that has been idle; call it while the thread is held."""
+    def let_go_idle(self, flow: Flow) -> None:
+        """End a flow that has been idle, while the thread is held.
+
+        Then call :meth:`ended`, when it is held no more.
+
+        """
         flow.ending = Ending.IDLE
         self.small.remove(flow)
         if self.bulk is not None:
             self.bulk.mover.remove(flow)
-        self.ended(flow)
 
     def ended_in_thread(self, flow: Flow) -> None:
         """Do the same, called in the thread of the bulk lane."""
