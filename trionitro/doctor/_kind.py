@@ -22,16 +22,19 @@ _FIRST_ENCLAVE_CID: Final = 4
 #: What ``sys_vendor`` and ``product_name`` of virtual machines begin with.
 _VIRTUAL: Final = re.compile(
     "QEMU|KVM|VMware|innotek|Xen|Bochs|Parallels|OpenStack|Google Compute Engine"
-    "|Standard PC|VirtualBox|Virtual Machine|Amazon EC2"
+    "|Standard PC|VirtualBox|Virtual Machine"
 )
+
+#: The flag of x86's processors; others have none.
+_HYPERVISOR: Final = re.compile(r"^flags\s*:.*\bhypervisor\b", re.MULTILINE)
 
 
 def identify(facts: Facts) -> tuple[Kind, str]:
     """Say what the machine is, and why.
 
-    A device of Nitro's settles it, but in a sandbox. Without one, an EC2 instance is still taken for a
-    parent, and what has a CID of an enclave and nothing but a loopback interface for
-    an enclave: then the missing device is what is to be told.
+    A device of Nitro's settles it, except in a sandbox. Without one, an EC2 instance
+    is still taken for a parent, and what has a CID of an enclave and nothing but a
+    loopback interface for an enclave: then the missing device is what is to be told.
 
     """
     is_cut_off = set(facts.interfaces) == {"lo"}
@@ -58,7 +61,7 @@ def _of_no_enclave(facts: Facts) -> tuple[Kind, str]:
     for name in ("sys_vendor", "product_name"):
         if _VIRTUAL.match(word := facts.word(f"/sys/class/dmi/id/{name}")):
             return "vm", f"its firmware says {word!r}"
-    if re.search(r"^flags\s*:.*\bhypervisor\b", facts.word("/proc/cpuinfo"), re.M):
+    if _HYPERVISOR.search(facts.word("/proc/cpuinfo")):
         return "vm", "its processor says that there is a hypervisor"
     if word := facts.word("/sys/hypervisor/type"):
         return "vm", f"its hypervisor is {word}"

@@ -8,8 +8,9 @@ nevertheless.
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -17,7 +18,7 @@ from typing import Final, TypeVar
 import attrs
 import trio
 
-from trionitro._endpoints import VsockEndpoint
+from trionitro._endpoints import Endpoint, VsockEndpoint
 from trionitro._exceptions import CannotStartError, ConfigError
 from trionitro.doctor._facts import Facts, ImageSight, ModuleSight
 from trionitro.doctor._kind import ENCLAVES_DEVICE, NSM_DEVICE, VSOCK_DEVICE, Kind
@@ -31,6 +32,7 @@ from trionitro.proxy import Allowlist
 __all__ = ["look", "look_further", "read_allowlist"]
 
 T = TypeVar("T")
+E = TypeVar("E", bound=Endpoint)
 
 #: Seconds for a file, a device, a port.
 _PATIENCE: Final = 2.0
@@ -72,6 +74,8 @@ _DEVICES: Final = (ENCLAVES_DEVICE, NSM_DEVICE, VSOCK_DEVICE)
 
 _PTP: Final = "/dev/ptp0"
 
+_NOWHERE: Final = os.strerror(errno.ENOENT)
+
 
 async def look(root: Path, probes: Probes) -> Facts:
     """See what every machine is asked.
@@ -91,10 +95,10 @@ async def look(root: Path, probes: Probes) -> Facts:
 
     async def read(pattern: str) -> None:
         reading = partial(_in_thread, threads, _read_all, root, pattern, probes)
-        late = ({}, {pattern: _late(_PATIENCE)})
-        texts, reasons = await _within(_PATIENCE, reading, otherwise=late)
-        files.update(texts)
-        troubles.update(reasons)
+        late = _Texts(troubles={pattern: _late(_PATIENCE)})
+        texts = await _within(_PATIENCE, reading, otherwise=late)
+        files.update(texts.files)
+        troubles.update(texts.troubles)
 
     async def open_device(path: str) -> None:
         opening = partial(_in_thread, threads, probes.open_device, _under(root, path))
@@ -198,7 +202,7 @@ async def _in_thread(
 
 
 async def _ask(
-    threads: trio.CapacityLimiter, fn: Callable[..., T], *args: object
+    threads: trio.CapacityLimiter, fn: Callable[..., T | None], *args: object
 ) -> T | None:
     """Return what ``fn`` returns, or None if it fails or takes too long."""
     with trio.move_on_after(_PATIENCE):
@@ -209,9 +213,15 @@ async def _ask(
     return None
 
 
-def _read_all(
-    root: Path, pattern: str, probes: Probes
-) -> tuple[dict[str, str], dict[str, str]]:
+@attrs.frozen(kw_only=True)
+class _Texts:
+    """What was read, and why the rest wasn't."""
+
+    files: dict[str, str] = attrs.field(factory=dict)
+    troubles: dict[str, str] = attrs.field(factory=dict)
+
+
+def _read_all(root: Path, pattern: str, probes: Probes) -> _Texts:
     files, troubles = {}, {}
     for path in _expand(root, pattern):
         name = f"/{path.relative_to(root)}"
@@ -221,7 +231,7 @@ def _read_all(
             continue
         except OSError as problem:
             troubles[name] = problem.strerror or str(problem)
-    return files, troubles
+    return _Texts(files=files, troubles=troubles)
 
 
 def _expand(root: Path, pattern: str) -> Iterable[Path]:
@@ -264,31 +274,41 @@ async def _resolve(
 async def _ports(
     facts: Facts, kind: Kind, probes: Probes, plan: Plan | None
 ) -> Mapping[str, str]:
-    troubles: dict[str, str] = {}
-    for endpoint in ports_of(plan, kind) if plan is not None else ():
-        if isinstance(endpoint, VsockEndpoint) and not _has_vsock(facts):
-            continue  # another check says so
-        listening = partial(probes.try_listening, endpoint)
-        trouble = await _trouble(_PATIENCE, listening)
-        troubles[str(endpoint)] = "" if trouble is None else trouble
-    return troubles
+    endpoints = ports_of(plan, kind) if plan is not None else ()
+    has_vsock = bool(facts.vsock) or VSOCK_DEVICE in facts.devices
+    return await _try_all(
+        _PATIENCE,
+        probes.try_listening,
+        # Without a vsock none of its ports is to be had, and another check says so.
+        [each for each in endpoints if has_vsock or not _is_vsock(each)],
+    )
 
 
-def _has_vsock(facts: Facts) -> bool:
-    return bool(facts.vsock) or VSOCK_DEVICE in facts.devices
+def _is_vsock(endpoint: Endpoint) -> bool:
+    return isinstance(endpoint, VsockEndpoint)
 
 
 async def _servers(kind: Kind, probes: Probes, plan: Plan | None) -> Mapping[str, str]:
     if plan is None or kind == "enclave":
         return {}
-    servers = dict.fromkeys(volume.server for volume in plan.manifest.volume)
-    return {
-        str(server): await _trouble(
-            _LONG_PATIENCE, partial(probes.try_connecting, server)
-        )
-        or ""
-        for server in servers
-    }
+    servers = [volume.server for volume in plan.manifest.volume]
+    return await _try_all(_LONG_PATIENCE, probes.try_connecting, servers)
+
+
+async def _try_all(
+    seconds: float, fn: Callable[[E], Awaitable[object]], endpoints: Sequence[E]
+) -> Mapping[str, str]:
+    """Return by endpoint why ``fn`` fails for it, empty if it doesn't."""
+    troubles = {str(endpoint): "" for endpoint in endpoints}
+
+    async def attempt(endpoint: E) -> None:
+        trouble = await _trouble(seconds, partial(fn, endpoint))
+        troubles[str(endpoint)] = _NOWHERE if trouble is None else trouble
+
+    async with trio.open_nursery() as nursery:
+        for endpoint in endpoints:
+            nursery.start_soon(attempt, endpoint)
+    return troubles
 
 
 async def _programs(

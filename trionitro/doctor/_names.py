@@ -96,7 +96,7 @@ def check_names(case: Case) -> Finding | None:
         return Finding(
             "dns",
             "problem",
-            f"the manifest's {list_some(missing)} don't resolve",
+            f"the manifest's names don't all resolve: {list_some(missing)}",
             _dns_remedy(case),
         )
     if silent:

@@ -171,6 +171,8 @@ def check_cpus(case: Case) -> Finding | None:
     if case.kind != "parent":
         return None
     pool = parse_cpu_list(case.facts.word(CPU_POOL))
+    if trouble := case.facts.troubles.get(CPU_POOL):
+        return Finding("cpus", "unknown", f"{CPU_POOL}: {trouble}", "run as root")
     if not pool:
         return Finding(
             "cpus",

@@ -243,18 +243,18 @@ class SystemProbes(Probes):
             case TcpEndpoint(host=host, port=port):
                 await _try_tcp(host, port)
             case UnixEndpoint(path=path):
-                _try_unix(path)
+                await _try_unix(path)
             case VsockEndpoint(port=port):
-                self._try_vsock(port)
+                await self._try_vsock(port)
 
-    def _try_vsock(self, port: int) -> None:
+    async def _try_vsock(self, port: int) -> None:
         match self.network:
             case KernelVsock():
                 _bind(_AF_VSOCK, (VMADDR_ANY, port))
             case LocalVsock(directory=directory, cid=cid):
-                _try_unix(f"{directory}/{cid}/{port}.sock")
+                await _try_unix(f"{directory}/{cid}/{port}.sock")
             case FirecrackerVsock(uds_path=path):
-                _try_unix(f"{path}_{port}")
+                await _try_unix(f"{path}_{port}")
 
     async def try_connecting(self, server: TcpEndpoint) -> None:
         """Connect to the first of its addresses that answers."""
@@ -285,17 +285,25 @@ def _bind(family: int, address: tuple[object, ...]) -> None:
         sock.bind(address)
 
 
-def _try_unix(path: str) -> None:
+async def _try_unix(path: str) -> None:
     """See whether somebody listens; what is merely left behind is replaced.
 
     Connecting would tell as well, and the listener would notice.
 
     """
+    if await trio.to_thread.run_sync(_listens, path, abandon_on_cancel=True):
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+def _listens(path: str) -> bool:
+    """Look for a socket that listens on ``path``, in a thread."""
     with Path("/proc/net/unix").open(errors="surrogateescape") as file:
-        for line in file:
-            fields = line.rstrip("\n").split(maxsplit=7)
-            if fields[7:] == [path] and int(fields[3], 16) & _LISTENS:
-                raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        # Num RefCount Protocol Flags Type St Inode Path
+        next(file)
+        lines = (line.rstrip("\n").split(maxsplit=7) for line in file)
+        return any(
+            fields[7:] == [path] and int(fields[3], 16) & _LISTENS for fields in lines
+        )
 
 
 def _reason(problem: Exception) -> str:
