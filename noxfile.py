@@ -103,15 +103,21 @@ def examples(session: nox.Session) -> None:
         session.run("timeout", "20", "python", str(program), external=True)
 
 
+def _build(session: nox.Session, directory: Path) -> tuple[Path, Path]:
+    """Make the sdist, and the wheel from that sdist; return both."""
+    session.run("hatchling", "build", "-t", "sdist", "-d", str(directory))
+    (sdist,) = directory.glob("*.tar.gz")
+    session.run("pip", "wheel", "--no-deps", "-w", str(directory), str(sdist))
+    (wheel,) = directory.glob("*.whl")
+    return sdist, wheel
+
+
 @nox.session
 def build(session: nox.Session) -> None:
     """Test what would be published: sdist, wheel from it, tests on that wheel."""
     session.install(*PROJECT["build-system"]["requires"], *_group("tests"))
     with tempfile.TemporaryDirectory(prefix="trionitro-build-") as directory:
-        session.run("hatchling", "build", "-t", "sdist", "-d", directory)
-        (sdist,) = Path(directory).glob("*.tar.gz")
-        session.run("pip", "wheel", "--no-deps", "-w", directory, str(sdist))
-        (wheel,) = Path(directory).glob("*.whl")
+        sdist, wheel = _build(session, Path(directory))
         session.install(str(wheel))
 
         # The sdist brings its own tests. Its package is left out, so that they can
@@ -121,3 +127,13 @@ def build(session: nox.Session) -> None:
         with session.chdir(Path(directory, sdist.name.removesuffix(".tar.gz"))):
             session.run("trionitro", "--help", silent=True)
             session.run("pytest", *session.posargs, env=INSTALLED_ONLY)
+
+
+@nox.session
+def guest(session: nox.Session) -> None:
+    """Test the wheel on a real kernel, in a virtual machine; -- is for pytest."""
+    requires = PROJECT["build-system"]["requires"]
+    session.install(*requires, *PROJECT["project"]["dependencies"])
+    with tempfile.TemporaryDirectory(prefix="trionitro-guest-") as directory:
+        _, wheel = _build(session, Path(directory))
+        session.run("python", "-m", "guestkit", "test", str(wheel), *session.posargs)

@@ -2,8 +2,8 @@
 
 The document is an emulated one, whose certificates are those of AWS's to the shape,
 and which is valid now. Five ECDSA signatures on P-384 have to be checked, four of
-certificates and the document's own, and nothing is remembered from one verification
-to the next.
+certificates and the document's own. The four are remembered for the next document of
+the same enclave; what it costs without that is measured as well.
 
 """
 
@@ -24,6 +24,7 @@ import attrs
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from trionitro.attestation import AttestationPolicy, verify_attestation
+from trionitro.attestation._chain import _check_path
 from trionitro.testing import AttestationIssuer
 
 from benchmarks import machine
@@ -95,8 +96,17 @@ def _verifiers() -> Iterator[Mapping[str, Verifier]]:
     document = issuer.issue(_MODULE_ID, _PCRS, nonce=bytes(32))
     roots = [issuer.root.certificate]
     policy = AttestationPolicy(pcrs={0: _PCRS[0]}, nonce=bytes(32))
+
+    def verify() -> None:
+        verify_attestation(document, roots=roots, policy=policy)
+
+    def verify_first() -> None:
+        _check_path.cache_clear()
+        verify()
+
     ours = {
-        "trionitro": lambda: verify_attestation(document, roots=roots, policy=policy),
+        "trionitro": verify,
+        "  certificates not seen before": verify_first,
         f"  its {_SIGNATURES} signatures alone": _signatures_alone(),
     }
     with tempfile.NamedTemporaryFile(suffix=".pem") as root:

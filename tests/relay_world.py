@@ -20,9 +20,11 @@ import trio
 import trio.abc
 import trio.testing
 
+from tests.kernel_vsock import HAS_LOOPBACK, LOCAL
 from trionitro import Ending, Progress, Transfer, relay
-from trionitro.abc import VsockAddress
+from trionitro.abc import VMADDR_ANY, VsockAddress
 from trionitro.testing._memory_stream import Faults, connected_pair
+from trionitro.vsock import KernelVsock
 
 Stream = trio.abc.HalfCloseableStream
 StreamPair = tuple[Stream, Stream]
@@ -75,6 +77,14 @@ async def open_unix_pair() -> StreamPair:
     return trio.SocketStream(near), trio.SocketStream(far)
 
 
+async def open_vsock_pair() -> StreamPair:
+    """Connect two streams over the kernel's vsock, within this machine."""
+    network = KernelVsock()
+    async with await network.open_listener(VMADDR_ANY) as listener:
+        near = await network.open_stream(LOCAL, listener.port)
+        return near, await listener.accept()
+
+
 async def open_memory_pair() -> StreamPair:
     """Connect two streams in memory, with a vsock's manners and small buffers."""
     return connected_pair(VsockAddress(3, 1), VsockAddress(16, 2), Faults())
@@ -124,6 +134,8 @@ HIDDEN: Final = Kind("hidden", open_hidden_pair)
 UNIX: Final = Kind("unix", open_unix_pair)
 MEMORY: Final = Kind("memory", open_memory_pair)
 LOCKSTEP: Final = Kind("lockstep", open_lockstep_pair)
+VSOCK: Final = Kind("vsock", open_vsock_pair)
+SOCKETS: Final = (TCP, UNIX, *([VSOCK] if HAS_LOOPBACK else []))
 KINDS: Final = (TCP, UNIX, MEMORY, LOCKSTEP)
 
 
@@ -138,9 +150,16 @@ class Pair:
         return f"{self.left.name}-{self.right.name}"
 
 
+#: On the fast path, and on the portable one.
+VSOCK_PAIRS: Final = (
+    *(Pair(TCP, VSOCK), Pair(VSOCK, TCP), Pair(VSOCK, VSOCK)),
+    *(Pair(MEMORY, VSOCK), Pair(VSOCK, MEMORY)),
+)
+
 PAIRS: Final = (
     *(Pair(left, right) for left in KINDS for right in KINDS),
     Pair(HIDDEN, HIDDEN),
+    *(VSOCK_PAIRS if HAS_LOOPBACK else []),
 )
 
 

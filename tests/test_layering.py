@@ -122,6 +122,16 @@ SANS_IO: Final = frozenset(
         "proxy._route",
         "proxy._rules",
         "vsock._connect",
+        "vsock._vhost_user._ancillary",
+        "vsock._vhost_user._barrier",
+        "vsock._vhost_user._connection",
+        "vsock._vhost_user._device",
+        "vsock._vhost_user._memory",
+        "vsock._vhost_user._messages",
+        "vsock._vhost_user._packets",
+        "vsock._vhost_user._receive_buffer",
+        "vsock._vhost_user._rings",
+        "vsock._vhost_user._virtqueue",
     }
 )
 

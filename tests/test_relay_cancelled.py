@@ -9,11 +9,13 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from tests.kernel_vsock import HAS_LOOPBACK
 from tests.relay_world import (
     LOCKSTEP,
     MEMORY,
     TCP,
     UNIX,
+    VSOCK,
     Pair,
     World,
     assert_was_cut_off,
@@ -38,6 +40,7 @@ SWEPT = (
     Pair(MEMORY, MEMORY),
     Pair(LOCKSTEP, MEMORY),
     Pair(TCP, MEMORY),
+    *([Pair(TCP, VSOCK), Pair(VSOCK, TCP)] if HAS_LOOPBACK else []),
 )
 
 

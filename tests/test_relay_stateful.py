@@ -19,10 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from tests.kernel_vsock import HAS_LOOPBACK
 from tests.relay_world import (
     MEMORY,
     TCP,
     UNIX,
+    VSOCK,
     Pair,
     Stream,
     World,
@@ -39,6 +41,7 @@ PAIRS: Final = (
     Pair(UNIX, TCP),
     Pair(TCP, MEMORY),
     Pair(MEMORY, MEMORY),
+    *([Pair(TCP, VSOCK), Pair(VSOCK, TCP)] if HAS_LOOPBACK else []),
 )
 
 #: What is said. A byte that is lost, doubled or misplaced makes a difference.

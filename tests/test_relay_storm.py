@@ -9,13 +9,17 @@ import random
 import socket
 import struct
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import attrs
 import pytest
 import trio
 
+from tests.kernel_vsock import HAS_LOOPBACK, vsock_pair
 from trionitro import Ending, relay
+
+StreamPair = tuple[trio.SocketStream, trio.SocketStream]
 
 #: Small messages, messages that just fit a buffer, and bulk.
 SIZES = [0, 1, 63, 1000, 2**14, 2**16 - 1, 2**16, 2**18, 2**20, 5 * 2**20]
@@ -25,6 +29,8 @@ WEIGHTS = [1, 8, 8, 8, 6, 4, 4, 4, 2, 1]
 #: hundred see every path; thousands, where ``TRIONITRO_STORM`` says so, see rare ones.
 COUNT = int(os.environ.get("TRIONITRO_STORM", "600"))
 SECONDS = 20 + COUNT / 20
+if "TRIONITRO_GUEST" in os.environ:  # where the processor is emulated
+    SECONDS *= 8
 
 #: How conversations end, and how often: mostly well, so that digests are compared.
 FATES = ["finish"] * 5 + ["left resets", "right resets", "cancelled"]
@@ -39,17 +45,26 @@ class Maker:
     listener: trio.SocketListener
     lock: trio.Lock = attrs.field(factory=trio.Lock)
 
-    async def tcp(self) -> tuple[trio.SocketStream, trio.SocketStream]:
+    async def tcp(self) -> StreamPair:
         """Return the two ends of a TCP connection."""
         async with self.lock:
             port = self.listener.socket.getsockname()[1]
             far = await trio.open_tcp_stream("127.0.0.1", port)
             return await self.listener.accept(), far
 
-    async def unix(self) -> tuple[trio.SocketStream, trio.SocketStream]:
+    async def unix(self) -> StreamPair:
         """Return the two ends of a unix connection."""
         near, far = trio.socket.socketpair()
         return trio.SocketStream(near), trio.SocketStream(far)
+
+    async def vsock(self) -> StreamPair:
+        """Return the two ends of a vsock connection."""
+        near, far = map(trio.socket.from_stdlib_socket, vsock_pair())
+        return trio.SocketStream(near), trio.SocketStream(far)
+
+    def kinds(self) -> list[Callable[[], Awaitable[StreamPair]]]:
+        """Return those that there are on this machine."""
+        return [self.tcp, self.unix, *([self.vsock] if HAS_LOOPBACK else [])]
 
 
 @attrs.define(eq=False)
@@ -115,7 +130,7 @@ class Storm:
         """Have one conversation, all of whose chances depend on ``seed``."""
         async with places:
             chance = random.Random(seed)
-            make = [self.maker.tcp, self.maker.unix]
+            make = self.maker.kinds()
             left, left_far = await chance.choice(make)()
             right, right_far = await chance.choice(make)()
             talkers = [

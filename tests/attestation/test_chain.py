@@ -98,6 +98,19 @@ def test_a_chain_like_aws_s_is_returned() -> None:
     assert check(chain) == tuple(each.certificate for each in chain)
 
 
+def test_a_chain_that_was_seen_before_is_checked_all_the_same() -> None:
+    """Only that its certificates are signed by each other is remembered."""
+    chain = good_chain()
+    check(chain)
+
+    with pytest.raises(UntrustedRoot):
+        check(chain, root=chain_of(profiles())[ROOT])
+    with pytest.raises(CertificateExpired):
+        check(chain, NOW + dt.timedelta(days=9))
+    with pytest.raises(UntrustedChain):
+        check([*chain[:-1], chain_of(profiles())[-1]])
+
+
 def test_one_of_several_roots_is_enough() -> None:
     chain = good_chain()
     other = chain_of(profiles())[ROOT]

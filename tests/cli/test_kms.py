@@ -1,20 +1,20 @@
-"""The commands that call KMS, against the emulator: real processes, TLS and a vsock."""
+"""The commands that call KMS, against the emulator, with TLS on a vsock."""
 
 from __future__ import annotations
 
 import base64
 import datetime as dt
 import json
-import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import attrs
 import pytest
 import trio
+from click.testing import CliRunner
 from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
     load_der_public_key,
@@ -31,9 +31,23 @@ from tests.testing.kms.worlds import (
     key_policy,
     make_world,
 )
+from trionitro._cli import main
 from trionitro.kms import Credentials
 from trionitro.testing import BootMeasurements, serve_nsm
 from trionitro.vsock import LocalVsock
+
+
+def run_here(
+    arguments: Sequence[str], stdin: bytes, environ: Mapping[str, str]
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a command in this process, as if it were one."""
+    with CliRunner().isolation(input=stdin, env=environ) as (stdout, stderr, _):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        sys.stderr.flush()
+        done = (stdout.getvalue(), stderr.getvalue())
+    assert isinstance(ended.value.code, int)
+    return subprocess.CompletedProcess(arguments, ended.value.code, *done)
 
 
 @attrs.frozen
@@ -48,21 +62,15 @@ class Shell:
     async def run(
         self, *command: str, stdin: bytes = b"", by: Credentials | None = None
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run ``trionitro`` with these arguments."""
+        """Run ``trionitro`` with these arguments, here: a process takes seconds."""
         credentials = by or self.world.enclave
-        return await trio.run_process(
-            [sys.executable, "-m", "trionitro", *command],
-            stdin=stdin,
-            capture_stdout=True,
-            capture_stderr=True,
-            check=False,
-            env={
-                **self.environ,
-                "AWS_ACCESS_KEY_ID": credentials.access_key_id,
-                "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
-                "AWS_SESSION_TOKEN": credentials.session_token or "",
-            },
-        )
+        environ = {
+            **self.environ,
+            "AWS_ACCESS_KEY_ID": credentials.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
+            "AWS_SESSION_TOKEN": credentials.session_token or "",
+        }
+        return await trio.to_thread.run_sync(run_here, command, stdin, environ)
 
     async def kms(
         self, *command: str, stdin: bytes = b"", by: Credentials | None = None
@@ -82,7 +90,6 @@ async def a_shell(
     world = make_world(Clock(dt.datetime.now(dt.UTC)))
     (directory / "ca.pem").write_bytes(world.kms.ca_pem)
     environ = {
-        **os.environ,
         "TRIONITRO_VSOCK": f"local:{directory}?cid=16",
         "TRIONITRO_NSM": f"unix:{directory}/nsm.sock",
         "AWS_CA_BUNDLE": str(directory / "ca.pem"),
@@ -168,9 +175,8 @@ async def test_another_image_is_refused_in_one_line_that_shows_its_pcr(
             *("--ca", str(tmp_path / "ca.pem")),
         )
 
-    check_one_line(
-        done.stderr.decode(), ["AccessDeniedException", f"PCR0={OTHER.pcr0.hex()}"]
-    )
+    (line,) = done.stderr.decode().splitlines()[-1:]  # the emulator logs here too
+    check_one_line(line, ["AccessDeniedException", f"PCR0={OTHER.pcr0.hex()}"])
     assert done.returncode == 1
     assert shell.world.enclave.secret_access_key not in done.stderr.decode()
 
@@ -214,9 +220,7 @@ async def test_kmstool_says_what_the_original_says(tmp_path: Path) -> None:
     ids=" ".join,
 )
 def test_kmstool_exits_1_for_wrong_usage_and_for_help(arguments: list[str]) -> None:
-    code, _ = run("trionitro", "kmstool-enclave-cli", *arguments)
-
-    assert code == 1
+    assert run_here(["kmstool-enclave-cli", *arguments], b"", {}).returncode == 1
 
 
 @pytest.mark.parametrize(
@@ -254,10 +258,10 @@ def test_wrong_arguments_exit_2(
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
 
-    code, stderr = run("trionitro", *arguments)
+    done = run_here(arguments, b"", {})
 
-    check_one_line(stderr, words)
-    assert code == 2
+    check_one_line(done.stderr.decode(), words)
+    assert done.returncode == 2
 
 
 def test_a_lock_out_must_be_accepted() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.doctor.trees import ENCLAVE, LAPTOP, NOW, PARENT, VM
+from tests.doctor.trees import ENCLAVE, LAPTOP, LO, LO_AND_ETHERNET, NOW, PARENT, VM
 from trionitro.doctor import Case, Facts, Finding, Kind
 from trionitro.manifest import Plan
 
@@ -27,6 +27,7 @@ def case(
     seen: dict[str, Any] = {
         "files": {path: text for path, text in there.items() if "/dev/" not in path},
         "devices": {path: text for path, text in there.items() if "/dev/" in path},
+        "interfaces": LO if kind == "enclave" else LO_AND_ETHERNET,
         "is_seeded": True,
         "now": NOW,
         **facts,

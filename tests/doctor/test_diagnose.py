@@ -12,7 +12,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.doctor.trees import ENCLAVE, LAPTOP, PARENT, VM, FakeProbes, plant
+from tests.doctor.trees import ENCLAVE, LAPTOP, LO, PARENT, VM, FakeProbes, plant
 from tests.manifest.manifests import WHOLE
 from trionitro.doctor import Facts, ModuleSight, Report, Status, diagnose
 from trionitro.doctor._look import look_further
@@ -42,6 +42,7 @@ def parent_probes(**changes: Any) -> FakeProbes:
 def enclave_probes(**changes: Any) -> FakeProbes:
     sound: dict[str, Any] = {
         "own_cid": 16,
+        "links": LO,
         "programs": {"python": "/usr/bin/python"},
     }
     return FakeProbes(**{**sound, **changes})
@@ -92,7 +93,7 @@ async def test_a_machine_for_development_is_no_problem(
 async def test_an_empty_root_is_no_reason_to_fail(root: Path) -> None:
     root.mkdir()
 
-    report = await diagnose(FakeProbes(), root=root)
+    report = await diagnose(FakeProbes(links={}), root=root)
 
     assert report.kind == "machine"
     assert report.is_healthy
@@ -133,7 +134,7 @@ async def test_an_enclave_with_all_that_its_manifest_needs(
         ({"/dev/vsock": None}, {"own_cid": None}, {"vsock"}),
         ({}, {"own_cid": 2}, {"cid"}),
         ({"/proc/modules": "vhost_vsock 1\n"}, {}, {"vhost"}),
-        ({"/sys/class/net/lo/flags": "0x8"}, {}, {"lo"}),
+        ({}, {"links": {"lo": 0x8}}, {"lo"}),
         ({}, {"time": 0.0}, {"clock"}),
         ({}, {"seeded": False}, {"entropy"}),
         ({}, {"programs": {}}, {"nitro-cli"}),
@@ -178,7 +179,7 @@ async def test_a_broken_parent(
         ({}, {"module": ModuleSight(problem="it hangs")}, {"nsm"}),
         ({"/dev/vsock": None}, {"own_cid": None}, {"vsock"}),
         ({}, {"own_cid": 17}, {"cid"}),
-        ({"/sys/class/net/lo/flags": "0x8"}, {}, {"lo"}),
+        ({}, {"links": {"lo": 0x8}}, {"lo"}),
         ({}, {"seeded": False}, {"entropy"}),
         ({}, {"module": ModuleSight(clock_offset=-400.0)}, {"clock"}),
         ({"/proc/filesystems": "nodev\tproc\n"}, {}, {"volumes"}),

@@ -27,18 +27,6 @@ def test_a_text_that_is_no_list_has_no_processors_and_no_error(text: str) -> Non
     assert all(0 <= cpu < 10**5 for cpu in parse_cpu_list(text))
 
 
-def test_interfaces_have_their_flags_and_nonsense_is_left_out() -> None:
-    facts = Facts(
-        files={
-            "/sys/class/net/lo/flags": "0x9\n",
-            "/sys/class/net/odd/flags": "what",
-            "/sys/class/net/lo/other": "0x1",
-        }
-    )
-
-    assert facts.interfaces == {"lo": 9}
-
-
 def test_modules_are_named_by_the_first_word_of_their_line() -> None:
     facts = Facts(files={"/proc/modules": "vhost_vsock 24576 0 - Live 0x0\n\nnfs 1\n"})
 

@@ -100,11 +100,11 @@ def test_vhost_is_nothing_to_others(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "status"),
-    [("0x9", "ok"), ("0x8", "problem"), (None, "unknown")],
+    ("interfaces", "status"),
+    [({"lo": 0x9}, "ok"), ({"lo": 0x8}, "problem"), ({"eth0": 0x1}, "unknown")],
 )
-def test_loopback(flags: str | None, status: str) -> None:
-    finding = checks.check_loopback(case("enclave", {"/sys/class/net/lo/flags": flags}))
+def test_loopback(interfaces: dict[str, int], status: str) -> None:
+    finding = checks.check_loopback(case("enclave", interfaces=interfaces))
 
     check_finding(finding, status)
 

@@ -41,6 +41,10 @@ def test_the_cid_is_the_networks() -> None:
     assert SystemProbes(network=LocalVsock("/v", cid=9)).cid() == 9
 
 
+def test_this_machine_has_a_loopback_interface() -> None:
+    assert SystemProbes().interfaces()["lo"] & 0x8
+
+
 def test_this_machine_has_random_numbers_and_a_clock() -> None:
     probes = SystemProbes()
 
@@ -109,10 +113,10 @@ async def test_localhost_resolves() -> None:
     assert "127.0.0.1" in await SystemProbes().resolve("localhost")
 
 
-async def test_what_has_no_name_does_not_resolve() -> None:
-    # A label may have 63 letters: no server is asked for this one.
-    with pytest.raises(socket.gaierror):
-        await SystemProbes().resolve(f"{64 * 'a'}.invalid")
+@pytest.mark.parametrize("name", [f"{64 * 'a'}.invalid", "a..b", "300.1.1.1"])
+async def test_what_can_be_no_name_does_not_resolve(name: str) -> None:
+    with pytest.raises(OSError, match=r"[Nn]ame|address"):
+        await SystemProbes().resolve(name)
 
 
 def is_taken(endpoint: Endpoint, probes: SystemProbes | None = None) -> bool:

@@ -24,14 +24,12 @@ _COMMON: Final = {
     "/etc/hosts": "127.0.0.1 localhost\n",
     "/proc/modules": "",
     "/proc/sys/kernel/osrelease": "6.1.0-aws\n",
-    "/sys/class/net/lo/flags": "0x9\n",
 }
 
 _OUTSIDE: Final = {
     **_COMMON,
     "/etc/resolv.conf": "search example\nnameserver 10.0.0.2\n",
     "/run/chrony/chronyd.pid": "",
-    "/sys/class/net/eth0/flags": "0x1003\n",
 }
 
 #: An m5.xlarge with everything an enclave wants: 4 processors in 2 cores, of which
@@ -65,6 +63,10 @@ ENCLAVE: Final = {
     "/proc/filesystems": "nodev\tproc\nnodev\tnfs4\n",
     "/sys/devices/virtual/misc/hw_random/rng_available": "nsm-hwrng\n",
 }
+
+#: The flags of network interfaces: up, and loopback or not.
+LO: Final = {"lo": 0x9}
+LO_AND_ETHERNET: Final = {"lo": 0x9, "eth0": 0x1003}
 
 LAPTOP: Final = {
     **_OUTSIDE,
@@ -101,6 +103,7 @@ class FakeProbes(Probes):
     vsock: str = ""
     nsm: str = ""
     own_cid: int | None = None
+    links: Mapping[str, int] = attrs.field(factory=lambda: LO_AND_ETHERNET)
     seeded: bool = True
     time: float = NOW
     offset: float | None = None
@@ -144,6 +147,10 @@ class FakeProbes(Probes):
     def cid(self) -> int | None:
         """Tell the CID."""
         return self.own_cid
+
+    def interfaces(self) -> Mapping[str, int]:
+        """Tell the interfaces."""
+        return self.links
 
     def is_seeded(self) -> bool:
         """Tell whether it is seeded."""

@@ -155,6 +155,16 @@ def test_a_caller_that_isn_t_named_is_told() -> None:
     assert f"is not about {ROLE}2" in line
 
 
+def test_statements_about_others_are_left_out_where_one_names_the_caller() -> None:
+    ours = policy("StringEquals", IMAGE, GOOD.hex())
+    theirs = policy_with(Principal={"AWS": f"{ROLE}2"})
+    both = {"Statement": theirs["Statement"] + ours["Statement"]}
+
+    (line,) = explain_denial(both, Document({0: OTHER}), caller=ROLE)
+
+    assert line.startswith("Statement[1]")
+
+
 def test_a_policy_without_a_statement_for_it_says_so() -> None:
     (line,) = explain_denial(policy_with(Action="kms:Encrypt"), None)
 

@@ -103,15 +103,13 @@ class Disk(FileSystem):
 
     def worlds(self) -> list[bytes | None]:
         """Return what may be in the file when the machine starts again."""
-        found: list[bytes | None] = []
-        for names, read in (
-            (self.synced_names, lambda file: file.synced or b""),
-            (self.names, lambda file: file.content),
-            (self.names, lambda file: file.synced or b""),
-        ):
-            file = names.get(PATH)
-            found.append(None if file is None else read(file))
-        return found
+        synced = self.synced_names.get(PATH)
+        named = self.names.get(PATH)
+        return [
+            None if synced is None else synced.synced or b"",
+            None if named is None else named.content,
+            None if named is None else named.synced or b"",
+        ]
 
 
 Write = Callable[[FileSystem, Path, bytes], None]

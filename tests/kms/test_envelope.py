@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.kms.envelopes import END, OAEP_SHA256, endless, envelope, pad, rsa_key, tlv
-from tests.kms.vectors import needs_vectors, vectors
+from tests.vectors import needs_vectors, vectors
 from trionitro import ProtocolError
 from trionitro.kms._envelope import (
     MAX_ENVELOPE_SIZE,

@@ -146,7 +146,7 @@ async def test_a_peer_that_never_shakes_hands_is_given_up(
 def test_the_system_s_authorities_or_certifi_s_are_trusted(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    empty = ssl.DefaultVerifyPaths(None, str(tmp_path), "", "", "", "")
+    empty = ssl.DefaultVerifyPaths("", str(tmp_path), "", "", "", "")
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: empty)
 
     fallen_back = default_tls()

@@ -62,7 +62,7 @@ def test_the_policy_of_a_principal_names_none() -> None:
 
 def test_all_kinds_of_principals_are_read() -> None:
     principal = {
-        "AWS": ["111122223333", f"{ROLE}2", "*"],
+        "AWS": ["111122223333", f"{ROLE}2", "*", "AROADBQP57FF2AEXAMPLE"],
         "Service": "ec2.amazonaws.com",
     }
 

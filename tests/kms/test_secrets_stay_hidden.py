@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import structlog
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
@@ -88,13 +86,3 @@ async def test_no_record_and_no_client_shows_a_secret(tmp_path: Path) -> None:
     for thing in (key, pair):
         assert "plaintext" not in repr(thing)
         assert "private_key" not in repr(thing)
-
-
-def test_a_log_line_of_the_credentials_has_no_secret() -> None:
-    lines: list[Any] = []
-    keep: Callable[..., Any] = lambda logger, name, event: lines.append(event) or ""  # type: ignore[func-returns-value]  # noqa: E731
-    log = structlog.wrap_logger(structlog.PrintLogger(), processors=[keep])
-
-    log.info("using", credentials=CREDENTIALS)
-
-    check_hidden(repr(lines))

@@ -18,7 +18,7 @@ from botocore.credentials import Credentials as BotocoreCredentials
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.kms.vectors import needs_vectors, vectors
+from tests.vectors import needs_vectors, vectors
 from trionitro import ProtocolError
 from trionitro.kms._credentials import Credentials
 from trionitro.kms._sigv4 import (

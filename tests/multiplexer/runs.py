@@ -15,6 +15,7 @@ from tests.relay_world import Kind, Stream, StreamPair
 from trionitro import Ending, Progress
 from trionitro._multiplexer import _carrier, carry
 from trionitro._multiplexer._lanes import Lanes
+from trionitro.vsock._stream import SocketVsockStream
 
 LANES: Final = {"one lane": Lanes.single, "two lanes": Lanes.double}
 
@@ -56,8 +57,8 @@ class Carried:
         self, left: Stream, right: Stream, idle_timeout: float = float("inf")
     ) -> None:
         """Carry what is said, and close the two streams."""
-        assert isinstance(left, trio.SocketStream)
-        assert isinstance(right, trio.SocketStream)
+        assert isinstance(left, trio.SocketStream | SocketVsockStream)
+        assert isinstance(right, trio.SocketStream | SocketVsockStream)
         try:
             with self.scope:
                 self.ending = await carry(

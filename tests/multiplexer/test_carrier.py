@@ -17,14 +17,14 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.multiplexer.runs import Carried, carrying, on_each, swallow, use
 from tests.multiplexer.wires import open_descriptors
-from tests.relay_world import TCP, UNIX, Kind, break_off, clog
+from tests.relay_world import SOCKETS, TCP, UNIX, Kind, break_off, clog
 from trionitro import Ending, Progress
 from trionitro._multiplexer import Carrier, _carrier, carry
 from trionitro._multiplexer._lanes import Lanes
 from trionitro.testing import cancel_at_every_step
 
 
-@pytest.mark.parametrize("kind", [TCP, UNIX], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", SOCKETS, ids=lambda kind: kind.name)
 @on_each
 def test_bulk_may_be_cancelled_anywhere(
     kind: Kind, make_lanes: Callable[[], Lanes]

@@ -18,12 +18,12 @@ from tests.multiplexer.runs import (
     until,
     use,
 )
-from tests.relay_world import TCP, UNIX, Kind, break_off
+from tests.relay_world import SOCKETS, TCP, UNIX, Kind, break_off
 from trionitro import Ending
 from trionitro._multiplexer._lanes import Lanes
 from trionitro._multiplexer._mover import Mover
 
-on_each_kind = pytest.mark.parametrize("kind", [TCP, UNIX], ids=lambda kind: kind.name)
+on_each_kind = pytest.mark.parametrize("kind", SOCKETS, ids=lambda kind: kind.name)
 
 
 def leading(lanes: Lanes, carried: list[Carried]) -> Carried:

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.multiplexer.wires import (
+    PAIRS,
     Wire,
     fill,
     make_bulk,
@@ -27,8 +28,14 @@ from trionitro._multiplexer._mover import Mover
 
 every_pair = pytest.mark.parametrize(
     ("left", "right"),
-    [(left, right) for left in ("tcp", "unix") for right in ("tcp", "unix")],
+    [
+        (left, right)
+        for left in PAIRS
+        for right in PAIRS
+        if "vsock" not in (left, right) or "tcp" in (left, right)
+    ],
 )
+every_kind = pytest.mark.parametrize("kind", PAIRS)
 
 
 @every_pair
@@ -276,7 +283,7 @@ def quieten(mover: Mover, wire: Wire, messages: int) -> None:
     read_all(wire.server)
 
 
-@pytest.mark.parametrize("kind", ["tcp", "unix"])
+@every_kind
 def test_bulk_that_has_become_quiet_is_called_so(kind: str) -> None:
     quiet: list[Flow] = []
     mover = make_mover(on_quiet=quiet.append)
@@ -292,7 +299,7 @@ def test_bulk_that_has_become_quiet_is_called_so(kind: str) -> None:
         assert quiet == [wire.flow]
 
 
-@pytest.mark.parametrize("kind", ["tcp", "unix"])
+@every_kind
 @pytest.mark.parametrize("end", [half_close_left, reset_left])
 def test_a_flow_that_has_ended_is_not_called_quiet(
     kind: str, end: Callable[[Wire], None]
@@ -315,7 +322,7 @@ def test_a_flow_that_has_ended_is_not_called_quiet(
         assert not quiet
 
 
-@pytest.mark.parametrize("kind", ["tcp", "unix"])
+@every_kind
 def test_a_blocked_flow_moves_to_another_mover_with_all_it_holds(kind: str) -> None:
     here, there = make_mover(), make_mover()
     with wired(kind) as wire:

@@ -136,7 +136,7 @@ def test_a_broker_for_everybody_is_refused(
     listen: Any, cids: list[int], word: str
 ) -> None:
     with pytest.raises(ConfigError, match=word):
-        BrokerConfig(listen=listen, allow_cids=cids)
+        BrokerConfig(listen=listen, allow_cids=frozenset(cids))
 
 
 async def test_boto3_in_the_enclave_works_unmodified_through_a_proxy(

@@ -15,7 +15,7 @@ from trionitro.testing import (
     check_vsock_network,
 )
 from trionitro.testing._memory_stream import BUFFER_SIZE, MemoryVsockStream
-from trionitro.testing._port_table import MemoryVsockListener
+from trionitro.vsock._port_table import QueueListener
 
 
 @pytest.fixture(name="parent")
@@ -29,20 +29,18 @@ def _enclave(parent: MemoryVsock) -> MemoryVsock:
 
 
 @pytest.fixture(name="listener")
-async def _listener(enclave: MemoryVsock) -> MemoryVsockListener:
+async def _listener(enclave: MemoryVsock) -> QueueListener:
     return await enclave.open_listener(8000)
 
 
 @pytest.fixture(name="dialled")
-async def _dialled(
-    parent: MemoryVsock, listener: MemoryVsockListener
-) -> MemoryVsockStream:
+async def _dialled(parent: MemoryVsock, listener: QueueListener) -> MemoryVsockStream:
     return await parent.open_stream(16, 8000)
 
 
 @pytest.fixture(name="accepted")
 async def _accepted(
-    dialled: MemoryVsockStream, listener: MemoryVsockListener
+    dialled: MemoryVsockStream, listener: QueueListener
 ) -> MemoryVsockStream:
     accepted = await listener.accept()
     assert isinstance(accepted, MemoryVsockStream)
@@ -89,14 +87,14 @@ async def test_ports_that_cannot_be_are_refused(parent: MemoryVsock) -> None:
 
 
 async def test_wires_have_nothing_to_do_with_each_other(
-    listener: MemoryVsockListener,
+    listener: QueueListener,
 ) -> None:
     with pytest.raises(ConnectionRefusedError, match="nobody listens on vsock://16:80"):
         await MemoryVsock().open_stream(16, 8000)
 
 
 async def test_machines_have_ports_of_their_own(
-    parent: MemoryVsock, listener: MemoryVsockListener
+    parent: MemoryVsock, listener: QueueListener
 ) -> None:
     async with await parent.open_listener(8000) as own:
         assert own.port == listener.port
@@ -137,7 +135,7 @@ async def test_without_a_backlog_who_waits_in_accept_is_enough(
 
 
 async def test_a_listener_that_closes_lets_go_all_who_wait(
-    parent: MemoryVsock, listener: MemoryVsockListener
+    parent: MemoryVsock, listener: QueueListener
 ) -> None:
     waiting = [await parent.open_stream(16, 8000) for _ in range(3)]
 
@@ -150,7 +148,7 @@ async def test_a_listener_that_closes_lets_go_all_who_wait(
 
 
 async def test_closing_a_listener_again_leaves_the_next_one_alone(
-    parent: MemoryVsock, enclave: MemoryVsock, listener: MemoryVsockListener
+    parent: MemoryVsock, enclave: MemoryVsock, listener: QueueListener
 ) -> None:
     await listener.aclose()
     async with await enclave.open_listener(8000):
@@ -204,7 +202,7 @@ async def test_end_of_file_cannot_be_sent_after_closing(
 
 
 async def test_refuse_refuses_until_it_is_switched_off(
-    parent: MemoryVsock, listener: MemoryVsockListener
+    parent: MemoryVsock, listener: QueueListener
 ) -> None:
     parent.faults.refuse = True
     with pytest.raises(ConnectionRefusedError, match="vsock://16:8000 refuses") as e:
@@ -223,7 +221,7 @@ async def test_faults_are_those_of_all_machines_on_the_wire(
 
 
 async def test_delay_makes_connecting_slow(
-    parent: MemoryVsock, listener: MemoryVsockListener, autojump_clock: MockClock
+    parent: MemoryVsock, listener: QueueListener, autojump_clock: MockClock
 ) -> None:
     parent.faults.delay = 3600
     started = trio.current_time()
@@ -234,7 +232,7 @@ async def test_delay_makes_connecting_slow(
 
 
 async def test_a_dial_cancelled_in_its_delay_was_never_there(
-    parent: MemoryVsock, listener: MemoryVsockListener, autojump_clock: MockClock
+    parent: MemoryVsock, listener: QueueListener, autojump_clock: MockClock
 ) -> None:
     parent.faults.delay = 3600
     with trio.move_on_after(1):
@@ -285,7 +283,7 @@ async def test_reset_after_breaks_at_its_last_byte_and_not_before_the_next(
 
 
 async def test_reset_after_nothing_breaks_every_connection_at_once(
-    parent: MemoryVsock, listener: MemoryVsockListener
+    parent: MemoryVsock, listener: QueueListener
 ) -> None:
     parent.faults.reset_after = 0
 

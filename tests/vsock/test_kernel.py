@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.kernel_vsock import LOCAL, needs_loopback, needs_vsock
 from trionitro.abc import VMADDR_ANY, VsockAddress
 from trionitro.testing import check_vsock_network
 from trionitro.vsock import KernelVsock, _kernel
@@ -26,26 +27,7 @@ from trionitro.vsock._kernel_errors import (
     listen_error,
 )
 
-LOCAL = 1
 SOMEBODY = VsockAddress(16, 8000)
-
-
-def can_bind(cid: int) -> bool:
-    """Tell whether the kernel takes ``cid`` for one of its own."""
-    try:
-        with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as sock:
-            sock.bind((cid, VMADDR_ANY))
-    except (OSError, AttributeError):
-        return False
-    return True
-
-
-needs_vsock = pytest.mark.skipif(
-    not can_bind(VMADDR_ANY), reason="this kernel has no vsock"
-)
-needs_loopback = pytest.mark.skipif(
-    not can_bind(LOCAL), reason="this kernel has no vsock loopback (CID 1)"
-)
 
 
 @needs_loopback
@@ -89,13 +71,34 @@ async def test_a_port_is_free_again_when_its_listener_is_closed() -> None:
 
 
 @needs_vsock
-async def test_trios_deadlines_decide_and_not_the_kernels_two_seconds() -> None:
-    with _kernel._patient_socket() as sock:
+async def test_how_long_the_kernel_waits_can_be_set() -> None:
+    with trio.socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as sock:
+        _kernel._set_connect_timeout(sock, 64)
         fd = os.dup(sock.fileno())
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fd) as double:
             timeout = double.getsockopt(socket.AF_VSOCK, 6, 16)
 
-    assert struct.unpack("@ll", timeout) == (86_400, 0)
+    assert struct.unpack("@ll", timeout) == (64, 0)
+
+
+async def test_when_the_kernel_gives_up_it_is_tried_again_and_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Until somebody answers, or the caller's deadline passes."""
+    waited: list[int] = []
+
+    async def dial(cid: int, port: int, seconds: int) -> trio.socket.SocketType:
+        waited.append(seconds)
+        if len(waited) < 8:
+            raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        raise OSError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+
+    monkeypatch.setattr(_kernel, "_dial", dial)
+
+    with pytest.raises(ConnectionResetError):
+        await KernelVsock().open_stream(16, 8000)
+
+    assert waited == [2, 4, 8, 16, 32, 64, 64, 64]
 
 
 @needs_vsock
@@ -150,7 +153,6 @@ async def test_ports_and_cids_that_cannot_be_are_refused() -> None:
 
 EXPLAINED_CONNECTING = {
     errno.ECONNRESET: (ConnectionResetError, "nobody listens on that port"),
-    errno.ETIMEDOUT: (TimeoutError, "no such CID, or the enclave is still booting"),
     errno.ENODEV: (OSError, "vsock_loopback"),
     errno.ENETUNREACH: (OSError, "the parent is CID 3"),
     errno.EAFNOSUPPORT: (OSError, "--vsock local:DIR"),

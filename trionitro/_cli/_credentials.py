@@ -86,7 +86,7 @@ def serve(
     """
     set_up_logging(log_format, verbosity=verbosity)
     try:
-        config = BrokerConfig(listen=listen, allow_cids=allow_cids)
+        config = BrokerConfig(listen=listen, allow_cids=frozenset(allow_cids))
         provider = _provider(source, os.environ)
     except ConfigError as problem:
         raise click.UsageError(str(problem)) from None

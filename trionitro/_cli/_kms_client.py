@@ -34,7 +34,7 @@ from trionitro.kms import (
     TcpBackend,
     default_credentials,
 )
-from trionitro.nsm import Nsm
+from trionitro.nsm import Nsm, NsmError, NsmUnavailableError
 
 __all__ = [
     "Target",
@@ -158,7 +158,7 @@ def call_kms(
             return await operation(*args, **kwargs)
 
     try:
-        return run_async(call)
+        return run_async(call, expected=(NsmError, NsmUnavailableError))
     except (KmsError, CredentialsUnavailableError) as problem:
         raise click.ClickException(str(problem)) from None
     except ProtocolError as problem:

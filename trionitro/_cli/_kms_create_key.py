@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
@@ -14,6 +15,8 @@ from trionitro.kms import KeyPolicy, enclave_key_policy
 
 __all__ = ["create_key"]
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 
 def _pcr(text: str) -> tuple[int, str]:
     index, equals, value = text.partition("=")
@@ -22,7 +25,7 @@ def _pcr(text: str) -> tuple[int, str]:
     return int(index), value
 
 
-def _arns(option: str, name: str, help_text: str) -> Any:
+def _arns(option: str, name: str, help_text: str) -> Callable[[F], F]:
     return click.option(option, name, multiple=True, metavar="ARN", help=help_text)
 
 

@@ -16,6 +16,7 @@ import structlog
 import trio
 from cryptography import x509
 
+from trionitro._cli._clock import clock_ahead, clock_option
 from trionitro._cli._logging import LogFormat, set_up_logging
 from trionitro._cli._options import (
     ENDPOINT,
@@ -32,14 +33,11 @@ from trionitro._listen import Bound, open_bound
 from trionitro.abc import VsockNetwork
 from trionitro.attestation import AWS_NITRO_ROOTS, parse_roots
 from trionitro.kms import Credentials, is_loopback
-from trionitro.testing import KmsEmulator, load_access_keys, load_keys
+from trionitro.testing import KmsEmulator, load_kms_access_keys, load_kms_keys
 
 __all__ = ["emulate"]
 
 _log = structlog.get_logger("trionitro.kms")
-
-#: Three years, in seconds.
-_LONGEST_OFFSET: Final = 100_000_000
 
 _EXAMPLE: Final = """
 \b
@@ -107,19 +105,13 @@ class _Places:
 @click.option("--account", metavar="ID", default="111122223333", show_default=True)
 @click.option(
     "--max-document-age",
-    type=click.IntRange(min=0, max=_LONGEST_OFFSET),
+    type=click.IntRange(min=0, max=86400),
     default=300,
     show_default=True,
     metavar="S",
     help="How old an attestation document may be.",
 )
-@click.option(
-    "--clock-offset",
-    type=click.IntRange(-_LONGEST_OFFSET, _LONGEST_OFFSET),
-    default=0,
-    metavar="S",
-    help="Have its clock so many seconds ahead, or behind.",
-)
+@clock_option
 @vsock_option
 @log_options
 def emulate(
@@ -191,11 +183,10 @@ def _make_emulator(
     max_document_age: int,
     region: str,
 ) -> KmsEmulator:
-    ahead = dt.timedelta(seconds=clock_offset)
     emulator = KmsEmulator(
         region=region,
         account=account,
-        clock=lambda: dt.datetime.now(dt.UTC) + ahead,
+        clock=clock_ahead(clock_offset),
         attestation_roots=_read_roots(roots) if roots else tuple(AWS_NITRO_ROOTS),
         max_document_age=dt.timedelta(seconds=max_document_age),
     )
@@ -208,9 +199,9 @@ def _make_emulator(
     if own is not None:
         emulator.admit(own, principal or f"arn:aws:iam::{account}:role/enclave")
     if access_keys is not None:
-        load_access_keys(emulator, access_keys)
+        load_kms_access_keys(emulator, access_keys)
     if keys is not None:
-        load_keys(emulator, keys)
+        load_kms_keys(emulator, keys)
     return emulator
 
 

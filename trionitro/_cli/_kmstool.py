@@ -32,8 +32,8 @@ __all__ = ["kmstool_enclave_cli"]
 T = TypeVar("T")
 F = TypeVar("F")
 
+#: After wrong usage, and after ``--help``.
 _USAGE: Final = 1
-_FAILURE: Final = 255
 
 #: Whose port the proxy to KMS is on, always.
 _PARENT: Final = 3
@@ -41,6 +41,18 @@ _PARENT: Final = 3
 _KEY_SPECS: Final = {"AES-256": 32, "AES-128": 16}
 
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
+
+
+class _WrongUsageError(click.ClickException):
+    """Ends the command as the original ends after wrong usage."""
+
+    exit_code = _USAGE
+
+
+class _FailedError(click.ClickException):
+    """Ends the command as the original ends when something failed."""
+
+    exit_code = 255
 
 
 class _Kmstool(click.Group):
@@ -58,12 +70,15 @@ class _Kmstool(click.Group):
     def _ending(run: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         try:
             return run(*args, **kwargs)
+        except click.exceptions.NoArgsIsHelpError as help_wanted:
+            click.echo(help_wanted.format_message(), err=True)
+            raise click.exceptions.Exit(_USAGE) from None
         except click.UsageError as problem:
-            problem.exit_code = _USAGE
+            raise _WrongUsageError(problem.format_message()) from None
+        except (_WrongUsageError, _FailedError):
             raise
         except click.ClickException as problem:
-            problem.exit_code = _FAILURE
-            raise
+            raise _FailedError(problem.format_message()) from None
         except click.exceptions.Exit:  # after --help
             raise click.exceptions.Exit(_USAGE) from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any, Literal, TextIO
 
 import attrs
@@ -15,13 +16,19 @@ __all__ = ["LogFormat", "set_up_logging"]
 LogFormat = Literal["text", "json"]
 
 
-def set_up_logging(form: LogFormat, *, verbosity: int = 0) -> None:
+def set_up_logging(
+    form: LogFormat,
+    *,
+    verbosity: int = 0,
+    copy: Callable[[str], object] = lambda text: None,
+) -> None:
     """Send our logs, and those of the libraries, to standard error.
 
     Args:
       form: ``text``, a line of words and ``key=value`` pairs, or ``json``, an object
           a line with ``timestamp``, ``level`` and ``event``.
       verbosity: 0 for what an operator acts on, 1 for every connection.
+      copy: is given all that is written there, in pieces, from any thread.
 
     """
     shared: list[Any] = [
@@ -29,7 +36,7 @@ def set_up_logging(form: LogFormat, *, verbosity: int = 0) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     final = [*_final_steps(form)]
-    output: Any = _LossyOutput(sys.stderr)
+    output: Any = _LossyOutput(sys.stderr, copy)
     level = logging.DEBUG if verbosity else logging.INFO
     structlog.configure(
         processors=[*shared, *final],
@@ -59,8 +66,10 @@ class _LossyOutput:
     """
 
     _stream: TextIO | None
+    _copy: Callable[[str], object]
 
     def write(self, text: str) -> None:
+        self._copy(text)
         if self._stream is not None:
             with contextlib.suppress(OSError, ValueError):
                 self._stream.write(text)

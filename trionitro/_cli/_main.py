@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "demo": "_demo",
     "demo-outside": "_demo",
     "doctor": "_doctor",
+    "enclave": "_enclave",
     "kms": "_kms",
     "kmstool-enclave-cli": "_kmstool",
     "nsm": "_nsm",

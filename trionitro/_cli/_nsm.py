@@ -20,6 +20,8 @@ from trionitro.nsm import (
     PCR_COUNT,
     ZERO_PCR,
     Nsm,
+    NsmError,
+    NsmUnavailableError,
     Pcr,
     pcr_condition,
     pcr_meaning,
@@ -178,7 +180,9 @@ def _ask(choice: str | None, question: Callable[..., Awaitable[T]], *args: Any) 
     """Ask the module that is chosen, and turn what goes wrong into one line."""
     module = Nsm(nsm_device_for(choice))
     try:
-        return run_async(question, module, *args)
+        return run_async(
+            question, module, *args, expected=(NsmError, NsmUnavailableError)
+        )
     except OSError as error:
         raise click.ClickException(error.strerror or str(error)) from None
     except ProtocolError as problem:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
 import mmap
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +15,7 @@ import trio
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from trionitro._cli._clock import clock_ahead, clock_option
 from trionitro._cli._logging import LogFormat, set_up_logging
 from trionitro._cli._options import FILE, HEX, Parsed, log_options
 from trionitro._cli._output import write_file
@@ -41,9 +40,6 @@ __all__ = ["emulate"]
 _log = structlog.get_logger("trionitro.nsm")
 
 _INSTANCE: Final = BootMeasurements().instance_id
-
-#: Three years, in seconds: within the validity of its root.
-_LONGEST_OFFSET: Final = 100_000_000
 
 
 def _place(text: str) -> str:
@@ -115,13 +111,7 @@ def _place(text: str) -> str:
     show_default=True,
     help="How documents are encoded: as AWS did until May 2025, or does since.",
 )
-@click.option(
-    "--clock-offset",
-    type=click.IntRange(-_LONGEST_OFFSET, _LONGEST_OFFSET),
-    default=0,
-    metavar="S",
-    help="Have its clock so many seconds ahead, or behind.",
-)
+@clock_option
 @log_options
 def emulate(
     path: str,
@@ -170,7 +160,7 @@ def _make_emulator(
 ) -> NsmEmulator:
     boot = _boot_measurements(instance_id=instance_id, **measured)
     issuer = AttestationIssuer(
-        region=region, map_form=MapForm(map_form), clock=_clock(clock_offset)
+        region=region, map_form=MapForm(map_form), clock=clock_ahead(clock_offset)
     )
     if module_id is None:
         return NsmEmulator(boot, issuer=issuer)
@@ -219,11 +209,6 @@ def _read_certificate(path: str) -> bytes:
         raise ConfigError(f"can't read {path}: {error.strerror}") from None
     except ValueError:
         raise ConfigError(f"{path} has no certificate in PEM in it") from None
-
-
-def _clock(offset: int) -> Callable[[], dt.datetime]:
-    ahead = dt.timedelta(seconds=offset)
-    return lambda: dt.datetime.now(dt.UTC) + ahead
 
 
 def _reason(problem: Exception) -> str:

@@ -13,7 +13,6 @@ from trionitro._endpoints import parse_cid, parse_endpoint
 from trionitro._exceptions import ConfigError
 from trionitro._structuring import quote
 from trionitro.abc import NsmDevice, VsockNetwork
-from trionitro.nsm import nsm_device_from
 from trionitro.vsock import network_from
 
 __all__ = [
@@ -163,6 +162,9 @@ def nsm_device_for(choice: str | None) -> NsmDevice:
       click.UsageError: if it is none.
 
     """
+    # Loaded when it is wanted: a proxy, which has no use for it, starts sooner.
+    from trionitro.nsm import nsm_device_from  # noqa: PLC0415
+
     return _chosen(nsm_device_from, choice)
 
 

@@ -19,19 +19,12 @@ from trionitro._exceptions import (
     NotAllowedError,
     leaves,
 )
-from trionitro.nsm import NsmError, NsmUnavailableError
 
 __all__ = ["run_async", "run_command"]
 
 T = TypeVar("T")
 
-_EXPECTED: Final = (
-    ConfigError,
-    CannotStartError,
-    NotAllowedError,
-    NsmError,
-    NsmUnavailableError,
-)
+_EXPECTED: Final = (ConfigError, CannotStartError, NotAllowedError)
 
 #: What a shell reports for a program that Ctrl-C ended.
 _INTERRUPTED: Final = 130

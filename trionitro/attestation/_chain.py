@@ -10,6 +10,7 @@ should be told by name, are checked here first: AWS's specification
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Final
@@ -54,6 +55,9 @@ _KNOWN_EXTENSIONS: Final = frozenset(
     }
 )
 
+#: How many chains are remembered, of up to a kilobyte for each certificate.
+_REMEMBERED: Final = 128
+
 # AWS's certificates name no hosts and no purposes, which the default policies, made
 # for the web, insist on. What is demanded of authorities here is what all of AWS's
 # have.
@@ -79,7 +83,7 @@ def check_chain_untrusted(
       UntrustedChain: if they don't.
 
     """
-    root = _find_root(certificates[0], roots)
+    _check_root(certificates[0], roots)
     links = [
         read_certificate_untrusted(der, position)
         for position, der in enumerate(certificates)
@@ -91,9 +95,8 @@ def check_chain_untrusted(
     _check_signer(links[-1])
     for link in links:
         _check_critical_extensions(link)
-    chain = tuple(link.certificate for link in links)
-    _check_path(chain, root, at)
-    return chain
+    _check_path(tuple(certificates))
+    return tuple(link.certificate for link in links)
 
 
 def signing_key_of(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
@@ -114,12 +117,10 @@ def signing_key_of(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
     return key
 
 
-def _find_root(der: bytes, roots: Iterable[x509.Certificate]) -> x509.Certificate:
-    """Return the root that is these bytes: its name and its key are not enough."""
-    for root in roots:
-        if root.public_bytes(Encoding.DER) == der:
-            return root
-    raise UntrustedRoot(fingerprint_of(der))
+def _check_root(der: bytes, roots: Iterable[x509.Certificate]) -> None:
+    """Return if a root is just these bytes: its name and its key are not enough."""
+    if all(root.public_bytes(Encoding.DER) != der for root in roots):
+        raise UntrustedRoot(fingerprint_of(der))
 
 
 def _check_order(links: Sequence[ChainCertificate]) -> None:
@@ -169,16 +170,26 @@ def _check_critical_extensions(link: ChainCertificate) -> None:
         raise UnknownCriticalExtension(link.name, unknown)
 
 
-def _check_path(
-    chain: Sequence[x509.Certificate], root: x509.Certificate, at: dt.datetime
-) -> None:
+# Four of the five signatures of a document are of certificates that are valid for hours
+# or days, and come with every document of the same enclave. That these very bytes lead
+# to those of the root is a fact, whatever the time is and whoever asks, and may be
+# remembered. What is found wrong is not, so that nonsense takes nobody's place.
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _check_path(certificates: tuple[bytes, ...]) -> None:
+    """Return if each certificate is signed by the one before.
+
+    Args:
+      certificates: as DER, the root first; there is a time at which all are valid.
+
+    """
+    root, *between, signer = map(x509.load_der_x509_certificate, certificates)
+    at = max(each.not_valid_before_utc for each in (root, *between, signer))
     verifier = _PATHS.store(Store([root])).time(at).build_client_verifier()
     try:
-        found = verifier.verify(chain[-1], list(chain[1:-1])).chain
+        found = verifier.verify(signer, between).chain
     except Exception as problem:
         raise UntrustedChain(
             f"the certificates don't lead to their root: {quote(str(problem))}"
         ) from problem
-    # It may look for other paths than the one that was asked about.
-    if found != list(reversed(chain)):
+    if found != [signer, *reversed(between), root]:
         raise UntrustedChain("the certificates are not those that lead to their root")

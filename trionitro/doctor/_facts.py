@@ -55,7 +55,8 @@ class Facts:
           aren't there aren't here.
       vsock: the name of the vsock network that is used; empty for the kernel's.
       cid: this machine's CID, or None if nothing tells.
-      nsm: the path of the security module's unix socket; empty for the kernel's.
+      interfaces: the network interfaces, and their flags (``linux/if.h``).
+      nsm: the name of the security module; empty for ``/dev/nsm``.
       module: what the security module answered, or None if it wasn't asked.
       is_seeded: whether the kernel's random numbers are; None if it can't be told.
       now: this machine's clock, seconds since 1970.
@@ -74,6 +75,7 @@ class Facts:
     devices: Mapping[str, str] = attrs.field(factory=dict)
     vsock: str = ""
     cid: int | None = None
+    interfaces: Mapping[str, int] = attrs.field(factory=dict)
     nsm: str = ""
     module: ModuleSight | None = None
     is_seeded: bool | None = None
@@ -102,16 +104,6 @@ class Facts:
             if match := re.fullmatch(pattern, path):
                 found[match[1]] = text.strip()
         return found
-
-    @property
-    def interfaces(self) -> dict[str, int]:
-        """The network interfaces, and their flags (``linux/if.h``)."""
-        found = self.matching("/sys/class/net/([^/]+)/flags")
-        return {
-            name: int(flags, 16)
-            for name, flags in found.items()
-            if re.fullmatch("0x[0-9a-fA-F]{1,8}", flags)
-        }
 
     @property
     def modules(self) -> frozenset[str]:

@@ -8,9 +8,11 @@ by binding it for a moment, without listening.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import socket
+import struct
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -37,6 +39,10 @@ _MOST_READ: Final = 2**18
 
 #: The number, since Python may be built without ``socket.AF_VSOCK``.
 _AF_VSOCK: Final = 40
+
+#: ``SIOCGIFFLAGS``, and ``struct ifreq`` with a name and flags.
+_GET_FLAGS: Final = 0x8913
+_IFREQ: Final = struct.Struct("@16sH22x")
 
 #: ``CLOCKFD`` of ``clock_gettime``: how a descriptor becomes a clock's number.
 _CLOCKFD: Final = 3
@@ -86,6 +92,10 @@ class Probes(ABC):
     @abstractmethod
     def cid(self) -> int | None:
         """Return this machine's CID, if anything tells."""
+
+    @abstractmethod
+    def interfaces(self) -> Mapping[str, int]:
+        """Return the network interfaces, and their flags (``linux/if.h``)."""
 
     @abstractmethod
     def is_seeded(self) -> bool:
@@ -189,6 +199,11 @@ class SystemProbes(Probes):
         """Ask the network, which asks the device."""
         return self.network.cid
 
+    def interfaces(self) -> Mapping[str, int]:
+        """Ask the kernel: ``/sys`` may show those of another network namespace."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            return {name: _flags_of(sock, name) for _, name in socket.if_nameindex()}
+
     def is_seeded(self) -> bool:
         """Ask for a byte, and don't wait for it."""
         try:
@@ -234,7 +249,10 @@ class SystemProbes(Probes):
 
     async def resolve(self, name: str) -> tuple[str, ...]:
         """Ask the system's resolver."""
-        found = await trio.socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        try:
+            found = await trio.socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        except UnicodeError:  # a label that is too long, or empty
+            raise OSError(errno.EINVAL, f"{name!r} is no name for DNS") from None
         return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
     async def try_listening(self, endpoint: Endpoint) -> None:
@@ -265,6 +283,12 @@ class SystemProbes(Probes):
         """Ask nitro-cli."""
         found = await NitroCli(nitro_cli).describe()
         return {each.cid: each.name or "" for each in found if each.is_running}
+
+
+def _flags_of(sock: socket.socket, name: str) -> int:
+    request = bytearray(_IFREQ.pack(name.encode(), 0))
+    fcntl.ioctl(sock, _GET_FLAGS, request)
+    return int(_IFREQ.unpack(request)[1])
 
 
 async def _try_tcp(host: str, port: int) -> None:

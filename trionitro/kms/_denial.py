@@ -78,22 +78,44 @@ def explain_denial(
         for each in policy.statements
         if covers(each.actions, action, flags=re.IGNORECASE)
     ]
-    denials = [each for each in relevant if not each.allows]
     allowances = [each for each in relevant if each.allows]
     lines = [
-        line for each in denials for line in _explain_deny(each, known, document, who)
+        line
+        for each in relevant
+        if not each.allows
+        for line in _explain_deny(each, known, who)
     ]
-    for each in allowances:
-        lines += _explain_allow(each, known, document, who)
     if not allowances:
         lines.append(
             f"no statement allows {action}: the key policy must have one that does"
         )
-    return lines
+    return [*lines, *_explain_allowances(allowances, known, document, who)]
+
+
+def _explain_allowances(
+    allowances: Iterable[Statement],
+    known: Context,
+    document: Measured | None,
+    who: Caller | None,
+) -> list[str]:
+    """Explain those that are about the caller; if none is, say that."""
+    named = [
+        each
+        for each in allowances
+        if who is None or names_caller(each.principals, who) is not None
+    ]
+    if named or who is None:
+        return [
+            line for each in named for line in _explain_allow(each, known, document)
+        ]
+    return [
+        f"{each.place} is not about {who.arn}: name it as a Principal"
+        for each in allowances
+    ]
 
 
 def _explain_deny(
-    statement: Statement, known: Context, document: Measured | None, who: Caller | None
+    statement: Statement, known: Context, who: Caller | None
 ) -> Iterator[str]:
     if who is not None and names_caller(statement.principals, who) is None:
         return
@@ -110,11 +132,8 @@ def _explain_deny(
 
 
 def _explain_allow(
-    statement: Statement, known: Context, document: Measured | None, who: Caller | None
+    statement: Statement, known: Context, document: Measured | None
 ) -> Iterator[str]:
-    if who is not None and names_caller(statement.principals, who) is None:
-        yield f"{statement.place} is not about {who.arn}: name it as a Principal"
-        return
     unknown = [each for each in statement.conditions if not _is_known(each, known)]
     failed = [
         each

@@ -21,7 +21,15 @@ from trionitro._exceptions import ConfigError
 from trionitro._structuring import describe, quote, unknown_key
 from trionitro.kms._policy_operators import Operator, parse_operator
 
-__all__ = ["Condition", "Patterns", "Policy", "Principals", "Statement", "parse_policy"]
+__all__ = [
+    "MAX_POLICY_SIZE",
+    "Condition",
+    "Patterns",
+    "Policy",
+    "Principals",
+    "Statement",
+    "parse_policy",
+]
 
 #: Bytes of a key policy: the quota in the KMS Developer Guide.
 MAX_POLICY_SIZE: Final = 32768
@@ -41,6 +49,9 @@ _PRINCIPAL_ARN: Final = re.compile(
     r"arn:aws[\w-]*:(iam|sts)::(\d{12}:[\w+=,.@/-]+|aws:policy/[\w+=,.@/-]+)", re.ASCII
 )
 _ACCOUNT: Final = re.compile(r"\d{12}", re.ASCII)
+
+#: What IAM leaves of a principal that was deleted: its unique id.
+_DELETED: Final = re.compile(r"A[A-Z0-9]{15,127}")
 
 
 @attrs.frozen
@@ -260,7 +271,8 @@ def _principals(document: Mapping[str, Any], place: str) -> Principals | None:
 
 
 def _check_principal(name: str, place: str) -> None:
-    if name == "*" or _ACCOUNT.fullmatch(name) or _PRINCIPAL_ARN.fullmatch(name):
+    known = (_ACCOUNT, _PRINCIPAL_ARN, _DELETED)
+    if name == "*" or any(each.fullmatch(name) for each in known):
         return
     wildcard = "; no wildcard is allowed but '*' alone" if "*" in name else ""
     raise ConfigError(

@@ -64,7 +64,7 @@ class BrokerConfig:
     """
 
     listen: Endpoint
-    allow_cids: frozenset[int] = attrs.field(default=frozenset(), converter=frozenset)
+    allow_cids: frozenset[int] = frozenset()
 
     def __attrs_post_init__(self) -> None:
         if isinstance(self.listen, VsockEndpoint):

@@ -22,8 +22,8 @@ from trionitro.testing import (
     AttestationIssuer,
     BootMeasurements,
     KmsEmulator,
-    load_access_keys,
-    load_keys,
+    load_kms_access_keys,
+    load_kms_keys,
 )
 
 __all__ = ["KEY", "REGION", "DemoKms", "emulator_from"]
@@ -104,8 +104,8 @@ def emulator_from(directory: Path) -> KmsEmulator:
     emulator = KmsEmulator(
         region=REGION, attestation_roots=parse_roots((directory / _ROOT).read_bytes())
     )
-    load_keys(emulator, str(directory / _KEYS))
-    load_access_keys(emulator, str(directory / _ACCESS_KEYS))
+    load_kms_keys(emulator, str(directory / _KEYS))
+    load_kms_access_keys(emulator, str(directory / _ACCESS_KEYS))
     (directory / _CA).write_bytes(emulator.ca_pem)
     return emulator
 

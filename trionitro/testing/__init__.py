@@ -10,11 +10,12 @@ from trionitro.testing._firecracker import FirecrackerMachine as FirecrackerMach
 from trionitro.testing._kms import EnvelopeShape as EnvelopeShape
 from trionitro.testing._kms import KmsEmulator as KmsEmulator
 from trionitro.testing._kms import KmsEvent as KmsEvent
-from trionitro.testing._kms import load_access_keys as load_access_keys
-from trionitro.testing._kms import load_keys as load_keys
+from trionitro.testing._kms import load_kms_access_keys as load_kms_access_keys
+from trionitro.testing._kms import load_kms_keys as load_kms_keys
 from trionitro.testing._memory_stream import Faults as Faults
 from trionitro.testing._memory_vsock import MemoryVsock as MemoryVsock
 from trionitro.testing._nsm_contract import check_nsm_device as check_nsm_device
 from trionitro.testing._nsm_emulator import NsmEmulator as NsmEmulator
 from trionitro.testing._nsm_server import serve_nsm as serve_nsm
 from trionitro.testing._pcr_bank import BootMeasurements as BootMeasurements
+from trionitro.testing._vhost_guest import VhostUserGuest as VhostUserGuest

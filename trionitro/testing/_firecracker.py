@@ -20,7 +20,7 @@ import trio
 from trionitro._exceptions import ProtocolError
 from trionitro._unix import open_unix_listener, open_unix_stream
 from trionitro.abc import VsockAddress, VsockNetwork, VsockStream
-from trionitro.testing._port_table import MemoryVsockListener, PortTable
+from trionitro.vsock._port_table import PortTable, QueueListener
 from trionitro.vsock._ports import check_address
 from trionitro.vsock._stream import SocketVsockStream
 
@@ -143,5 +143,5 @@ class _Guest(VsockNetwork):
 
     async def open_listener(
         self, port: int, *, backlog: int | None = None
-    ) -> MemoryVsockListener:
+    ) -> QueueListener:
         return await self._ports.listen(port, backlog=backlog)

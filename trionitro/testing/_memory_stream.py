@@ -15,6 +15,7 @@ import attrs
 import trio
 
 from trionitro.abc import VsockAddress, VsockStream
+from trionitro.vsock._one_at_a_time import OneAtATime
 
 __all__ = ["Faults", "MemoryVsockStream", "connected_pair"]
 
@@ -115,22 +116,6 @@ class _Connection:
                 direction.abandon()
 
 
-@attrs.define(eq=False)
-class _OneAtATime:
-    """Notices when two tasks do what only one may."""
-
-    activity: str
-    _busy: bool = False
-
-    def __enter__(self) -> None:
-        if self._busy:
-            raise trio.BusyResourceError(f"another task is {self.activity} already")
-        self._busy = True
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._busy = False
-
-
 @final
 @attrs.define(eq=False)
 class MemoryVsockStream(VsockStream):
@@ -142,8 +127,8 @@ class MemoryVsockStream(VsockStream):
     _incoming: _Direction
     _sent_eof: bool = False
     _closed: bool = False
-    _sending: _OneAtATime = attrs.field(factory=lambda: _OneAtATime("sending"))
-    _receiving: _OneAtATime = attrs.field(factory=lambda: _OneAtATime("receiving"))
+    _sending: OneAtATime = attrs.field(factory=lambda: OneAtATime("sending"))
+    _receiving: OneAtATime = attrs.field(factory=lambda: OneAtATime("receiving"))
 
     @property
     def peer(self) -> VsockAddress:

@@ -10,7 +10,7 @@ import trio
 
 from trionitro.abc import VsockAddress, VsockNetwork
 from trionitro.testing._memory_stream import Faults, MemoryVsockStream, connected_pair
-from trionitro.testing._port_table import MemoryVsockListener, PortTable
+from trionitro.vsock._port_table import PortTable, QueueListener
 from trionitro.vsock._ports import check_address, random_port
 
 __all__ = ["MemoryVsock"]
@@ -79,7 +79,7 @@ class MemoryVsock(VsockNetwork):
 
     async def open_listener(
         self, port: int, *, backlog: int | None = None
-    ) -> MemoryVsockListener:
+    ) -> QueueListener:
         """Listen, as :meth:`.VsockNetwork.open_listener` says.
 
         A connection that finds the backlog full is refused at once, as the kernel

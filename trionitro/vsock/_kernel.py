@@ -23,9 +23,14 @@ __all__ = ["KernelVsock"]
 #: kernel's answer is still the one that can be explained.
 _AF_VSOCK: Final = 40
 
-#: ``SO_VM_SOCKETS_CONNECT_TIMEOUT``, which takes a ``struct timeval``, and a day.
+#: ``SO_VM_SOCKETS_CONNECT_TIMEOUT``, which takes a ``struct timeval``.
 _CONNECT_TIMEOUT: Final = 6
-_A_DAY: Final = struct.pack("@ll", 24 * 60 * 60, 0)
+_TIMEVAL: Final = struct.Struct("@ll")
+
+#: Seconds that the kernel gives a peer for its answer if nobody sets them, and the most
+#: that we do. For as long the kernel keeps the socket, even after it was closed.
+_KERNELS_OWN: Final = 2
+_LONGEST: Final = 64
 
 _DEVICE: Final = "/dev/vsock"
 
@@ -65,8 +70,8 @@ class KernelVsock(VsockNetwork):
     async def open_stream(self, cid: int, port: int) -> SocketVsockStream:
         """Connect, as :meth:`.VsockNetwork.open_stream` says.
 
-        For as long as the peer is silent this waits, not for the kernel's usual two
-        seconds: the deadline is the caller's.
+        For as long as the peer is silent this waits, and tries again when the kernel
+        gives up, which it does after two seconds: the deadline is the caller's.
 
         """
         check_address(cid, port)
@@ -97,9 +102,24 @@ class KernelVsock(VsockNetwork):
 
 
 async def _connected_socket(cid: int, port: int) -> trio.socket.SocketType:
-    # A socket is good for one attempt: after a failed one it says EALREADY for ever.
-    sock = _patient_socket()
+    # One attempt with a timeout of a day would be simpler. But with that the kernel
+    # would keep every socket that ever dialled for a day, well after it was closed.
+    seconds = _KERNELS_OWN
+    while True:
+        try:
+            return await _dial(cid, port, seconds)
+        except TimeoutError:
+            # The next attempt waits longer, for a peer that answers, but slowly.
+            seconds = min(2 * seconds, _LONGEST)
+
+
+async def _dial(cid: int, port: int, seconds: int) -> trio.socket.SocketType:
+    # A socket is good for one attempt: after a failed one the kernel says EALREADY,
+    # which Trio takes for a connection that is on its way, and then for a made one.
+    sock = trio.socket.socket(_AF_VSOCK, socket.SOCK_STREAM)
     try:
+        if seconds != _KERNELS_OWN:
+            _set_connect_timeout(sock, seconds)
         await sock.connect((cid, port))
     except BaseException:
         sock.close()
@@ -107,16 +127,13 @@ async def _connected_socket(cid: int, port: int) -> trio.socket.SocketType:
     return sock
 
 
-def _patient_socket() -> trio.socket.SocketType:
-    """Make a socket that leaves it to Trio's deadlines how long connecting takes."""
-    sock = trio.socket.socket(_AF_VSOCK, socket.SOCK_STREAM)
+def _set_connect_timeout(sock: trio.socket.SocketType, seconds: int) -> None:
     # CPython's setsockopt() on an AF_VSOCK socket takes nothing but integers, and
     # this option is a struct: hence a second socket object for the same socket, that
     # believes to be of another family.
     fd = os.dup(sock.fileno())
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fd) as double:
-        double.setsockopt(_AF_VSOCK, _CONNECT_TIMEOUT, _A_DAY)
-    return sock
+        double.setsockopt(_AF_VSOCK, _CONNECT_TIMEOUT, _TIMEVAL.pack(seconds, 0))
 
 
 def _listening_socket(port: int, backlog: int | None) -> socket.socket:

@@ -28,9 +28,6 @@ CONNECTING: Final[Mapping[int, str]] = MappingProxyType(
         errno.ECONNRESET: (
             "nobody listens on that port; start the other side, or check the port"
         ),
-        errno.ETIMEDOUT: (
-            "no answer; there is no such CID, or the enclave is still booting"
-        ),
         errno.ENODEV: (
             "no transport goes there; connecting to oneself needs the module"
             " vsock_loopback, and on a parent with vhost_vsock loaded that module"

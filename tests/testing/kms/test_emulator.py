@@ -317,10 +317,14 @@ async def test_too_long_a_request_is_refused_before_it_is_read(world: World) -> 
     async with trio.open_nursery() as nursery:
         listener = await parent.open_listener(80)
         await nursery.start(world.kms.serve_http, [listener])
-        async with await parent.at(16).open_stream(3, 80) as stream:
-            nursery.start_soon(send, stream)
+        async with (
+            await parent.at(16).open_stream(3, 80) as stream,
+            trio.open_nursery() as sending,
+        ):
+            sending.start_soon(send, stream)
             answer = await stream.receive_some()
-            nursery.cancel_scope.cancel()
+            sending.cancel_scope.cancel()
+        nursery.cancel_scope.cancel()
 
     assert answer.startswith(b"HTTP/1.1 413")
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.kms.vectors import needs_vectors, vectors
 from tests.testing.kms.worlds import rsa_key
+from tests.vectors import needs_vectors, vectors
 from trionitro.kms._envelope import MAX_ENVELOPE_SIZE, open_envelope_untrusted
 from trionitro.testing import EnvelopeShape
 from trionitro.testing._kms._envelopes import seal_envelope

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 from tests.testing.kms.worlds import ADMIN, ROLE, World, key_policy
 from trionitro._exceptions import ConfigError
 from trionitro.kms import Credentials
-from trionitro.testing import load_access_keys, load_keys
+from trionitro.testing import load_kms_access_keys, load_kms_keys
 
 
 def pem(key: Any) -> str:
@@ -46,7 +46,7 @@ async def test_keys_of_a_file_can_be_used(world: World, tmp_path: Path) -> None:
         {},
     ]
 
-    load_keys(world.kms, written(tmp_path, {"keys": keys}))
+    load_kms_keys(world.kms, written(tmp_path, {"keys": keys}))
 
     listed = (await world.ask("ListKeys"))["Keys"]
     found = await world.ask("DescribeKey", KeyId="alias/app")
@@ -66,7 +66,7 @@ async def test_access_keys_of_a_file_sign(world: World, tmp_path: Path) -> None:
         "expires_at": "2026-03-01T13:00:00Z",
     }
 
-    load_access_keys(world.kms, written(tmp_path, {"access_keys": [entry]}))
+    load_kms_access_keys(world.kms, written(tmp_path, {"access_keys": [entry]}))
 
     by = Credentials(
         access_key_id="ASIAEXAMPLE", secret_access_key="secret", session_token="token"
@@ -86,7 +86,7 @@ async def test_access_keys_of_a_file_sign(world: World, tmp_path: Path) -> None:
         ({"keys": [{}, {"id": "no key!"}]}, ["keys[1]", "'no key!'"]),
         ({"keys": [{"aliases": ["app"]}]}, ["keys[0]", "'app'"]),
         ({"keys": [{"policy": {"Statement": []}}]}, ["keys[0]", "Statement"]),
-        ({"keys": [{"policy": "x"}]}, ["keys[0]", "policy", "'x'"]),
+        ({"keys": [{"policy": "x"}]}, ["keys[0]", "policy", "not JSON"]),
         ({"keys": [{"key": "c2hvcnQ="}]}, ["keys[0]", "32 bytes"]),
         ({"keys": [{"key": "SECRETMARKER!"}]}, ["keys[0]", "base64"]),
         ({"keys": [{"key": "-----BEGIN PRIVATE KEY-----\nx"}]}, ["PEM"]),
@@ -100,7 +100,7 @@ def test_what_is_wrong_with_keys_is_told_without_them(
     path = written(tmp_path, value)
 
     with pytest.raises(ConfigError) as caught:
-        load_keys(world.kms, path)
+        load_kms_keys(world.kms, path)
 
     message = str(caught.value)
     assert "SECRETMARKER" not in message
@@ -130,7 +130,7 @@ def test_what_is_wrong_with_access_keys_is_told_without_them(
     }
 
     with pytest.raises(ConfigError) as caught:
-        load_access_keys(world.kms, written(tmp_path, {"access_keys": [entry]}))
+        load_kms_access_keys(world.kms, written(tmp_path, {"access_keys": [entry]}))
 
     message = str(caught.value)
     assert "SECRETMARKER" not in message
@@ -140,4 +140,4 @@ def test_what_is_wrong_with_access_keys_is_told_without_them(
 
 def test_a_file_that_isn_t_there(world: World) -> None:
     with pytest.raises(ConfigError, match="/no/such"):
-        load_keys(world.kms, "/no/such.json")
+        load_kms_keys(world.kms, "/no/such.json")

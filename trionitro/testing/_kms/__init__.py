@@ -12,5 +12,5 @@ from __future__ import annotations
 from trionitro.testing._kms._emulator import KmsEmulator as KmsEmulator
 from trionitro.testing._kms._envelopes import EnvelopeShape as EnvelopeShape
 from trionitro.testing._kms._events import KmsEvent as KmsEvent
-from trionitro.testing._kms._files import load_access_keys as load_access_keys
-from trionitro.testing._kms._files import load_keys as load_keys
+from trionitro.testing._kms._files import load_kms_access_keys as load_kms_access_keys
+from trionitro.testing._kms._files import load_kms_keys as load_kms_keys

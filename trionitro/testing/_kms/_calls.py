@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -40,7 +40,7 @@ class Call:
       identity_policy: what the account lets him do.
       store: the keys.
       recipient: the enclave that the answer is for, or None.
-      shape: how an envelope is written.
+      shapes: how envelopes are written, the next one first.
       keys: condition keys that every call has.
       key_arn: of the key that was asked for, once it is known.
 
@@ -52,7 +52,7 @@ class Call:
     identity_policy: Policy = attrs.field(repr=False)
     store: KeyStore = attrs.field(repr=False)
     recipient: Recipient | None = attrs.field(repr=False)
-    shape: EnvelopeShape
+    shapes: Iterator[EnvelopeShape] = attrs.field(repr=False)
     keys: Keys = attrs.field(repr=False)
     key_arn: str | None = None
 
@@ -129,7 +129,7 @@ class Call:
         """Return ``plaintext`` as ``member``, or sealed if it is for an enclave."""
         if self.recipient is None:
             return {member: plaintext}
-        sealed = seal_envelope(plaintext, self.recipient.key, self.shape)
+        sealed = seal_envelope(plaintext, self.recipient.key, next(self.shapes))
         return {"CiphertextForRecipient": sealed}
 
     def _request(self, action: str, resource: str, keys: Keys) -> AccessRequest:

@@ -36,7 +36,7 @@ __all__ = ["KmsEmulator"]
 #: Of the emulated account.
 _ACCOUNT: Final = "111122223333"
 
-#: How old an attestation document may be. [unknown] for KMS itself.
+#: How old an attestation document may be. What KMS thinks is not published.
 _MAX_DOCUMENT_AGE: Final = dt.timedelta(minutes=5)
 
 #: How many requests are remembered.

@@ -34,7 +34,7 @@ from trionitro.kms._credentials import Credentials
 from trionitro.testing._kms._emulator import KmsEmulator
 from trionitro.testing._kms._specs import Material
 
-__all__ = ["load_access_keys", "load_keys"]
+__all__ = ["load_kms_access_keys", "load_kms_keys"]
 
 T = TypeVar("T")
 
@@ -77,7 +77,7 @@ class _AccessKeys:
     access_keys: tuple[_AccessKeyEntry, ...]
 
 
-def load_keys(emulator: KmsEmulator, path: str) -> None:
+def load_kms_keys(emulator: KmsEmulator, path: str) -> None:
     """Add the keys of a file.
 
     Raises:
@@ -98,7 +98,7 @@ def load_keys(emulator: KmsEmulator, path: str) -> None:
             raise ConfigError(f"{path}: keys[{index}]: {problem}") from None
 
 
-def load_access_keys(emulator: KmsEmulator, path: str) -> None:
+def load_kms_access_keys(emulator: KmsEmulator, path: str) -> None:
     """Admit the access keys of a file.
 
     Raises:

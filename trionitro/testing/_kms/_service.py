@@ -86,7 +86,7 @@ class KmsService:
       access_keys: who may sign.
       attestation_roots: whose documents are believed.
       max_document_age: how old one may be.
-      shapes: how the next envelope is written.
+      shapes: how envelopes are written, the next one first.
       pending_faults: errors to answer with, once each, before anything is looked at.
       events: what was asked, newest last.
 
@@ -161,7 +161,7 @@ class KmsService:
             identity_policy=access_key.identity_policy,
             store=self.store,
             recipient=self._recipient(given),
-            shape=next(self.shapes),
+            shapes=self.shapes,
             keys={
                 **self._common_keys(access_key, given),
                 "aws:SecureTransport": str(transport is Transport.HTTPS).lower(),

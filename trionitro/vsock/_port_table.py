@@ -12,7 +12,7 @@ import trio
 from trionitro.abc import VsockAddress, VsockListener, VsockStream
 from trionitro.vsock._ports import listen_on_port
 
-__all__ = ["MemoryVsockListener", "PortTable"]
+__all__ = ["PortTable", "QueueListener"]
 
 #: What Linux makes of a backlog that doesn't matter (``net.core.somaxconn``).
 _BACKLOG: Final = 4096
@@ -29,13 +29,13 @@ class PortTable:
     """
 
     cid: int
-    _listeners: dict[int, MemoryVsockListener] = attrs.field(factory=dict)
+    _listeners: dict[int, QueueListener] = attrs.field(factory=dict)
 
-    async def listen(self, port: int, *, backlog: int | None) -> MemoryVsockListener:
+    async def listen(self, port: int, *, backlog: int | None) -> QueueListener:
         """Listen, as :meth:`trionitro.abc.VsockNetwork.open_listener` says."""
         await trio.lowlevel.checkpoint()
 
-        async def take(port: int) -> MemoryVsockListener:
+        async def take(port: int) -> QueueListener:
             return self._take(port, _BACKLOG if backlog is None else backlog)
 
         return await listen_on_port(port, take)
@@ -58,28 +58,32 @@ class PortTable:
                 f"the backlog of {VsockAddress(self.cid, port)} is full",
             )
 
+    def has_place(self, port: int) -> bool:
+        """Whether :meth:`check` would find nothing wrong."""
+        return port in self._listeners and not self._listeners[port].is_full()
+
     def offer(self, port: int, stream: VsockStream) -> None:
         """Pass ``stream`` to whoever listens on ``port``; see :meth:`check`."""
         self.check(port)
         self._listeners[port].offer(stream)
 
-    def _take(self, port: int, backlog: int) -> MemoryVsockListener:
+    def _take(self, port: int, backlog: int) -> QueueListener:
         if port in self._listeners:
             raise OSError(
                 errno.EADDRINUSE,
                 f"somebody listens on {VsockAddress(self.cid, port)} already",
             )
-        listener = MemoryVsockListener(port, self._listeners, backlog)
+        listener = QueueListener(port, self._listeners, backlog)
         self._listeners[port] = listener
         return listener
 
 
 @final
-class MemoryVsockListener(VsockListener):
+class QueueListener(VsockListener):
     """Accepts the streams that were offered to it."""
 
     def __init__(
-        self, port: int, listeners: dict[int, MemoryVsockListener], backlog: int
+        self, port: int, listeners: dict[int, QueueListener], backlog: int
     ) -> None:
         self._port = port
         self._listeners = listeners

@@ -1,0 +1,101 @@
+"""Build guests, and run programs in them.
+
+``build`` builds all the parts, and prints where they are; ``run WORK`` boots a guest
+that runs ``WORK/run``; ``test WHEEL`` boots one that runs the project's tests on it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+from guestkit import (
+    NSM_DEVICE,
+    GuestRun,
+    Kit,
+    KitError,
+    Machine,
+    build_kit,
+    run_guest,
+)
+from guestkit._suite import counts_in, prepare
+
+_PROJECT: Final = Path(__file__).parent.parent
+
+#: The exit code when nothing came out of a guest: none that pytest uses.
+_NOTHING: Final = 98
+
+
+def main() -> int:
+    """Do what the command line says, and return the exit code."""
+    options = _parser().parse_args()
+    try:
+        kit = build_kit(_PROJECT)
+    except KitError as error:
+        print(f"guest: {error}", file=sys.stderr)
+        return 1
+    if options.command == "build":
+        return _show(kit)
+    if options.command == "test":
+        return _test(kit, options.wheel, options.limit, tuple(options.arguments))
+    machine = Machine(kit=kit, devices=(*NSM_DEVICE, *options.arguments))
+    out = options.work.with_name(f"{options.work.name}.out")
+    out.mkdir(exist_ok=True)
+    return trio.run(_run, machine, options.work, out, options.limit)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m guestkit", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("build", help="build what is missing of the kit")
+    run = commands.add_parser("run", help="boot a guest that runs WORK/run")
+    run.add_argument("work", type=Path, metavar="WORK")
+    run.add_argument("arguments", nargs=argparse.REMAINDER, help="more for QEMU")
+    test = commands.add_parser("test", help="run the tests in a guest")
+    test.add_argument("wheel", type=Path, metavar="WHEEL")
+    test.add_argument("arguments", nargs=argparse.REMAINDER, help="for pytest")
+    for command in (run, test):
+        limit = ("--limit", "seconds that the guest may run")
+        command.add_argument(limit[0], help=limit[1], type=float, default=1800)
+    return parser
+
+
+def _show(kit: Kit) -> int:
+    for name, value in attrs.asdict(kit).items():
+        print(name, *(value if isinstance(value, tuple) else [value]))
+    return 0
+
+
+def _test(kit: Kit, wheel: Path, limit: float, arguments: tuple[str, ...]) -> int:
+    with tempfile.TemporaryDirectory(prefix="trionitro-guest-tests-") as directory:
+        work, out = Path(directory, "work"), Path(directory, "out")
+        work.mkdir()
+        out.mkdir()
+        prepare(_PROJECT, wheel, work, arguments)
+        status = trio.run(_run, Machine(kit=kit), work, out, limit)
+        counts = counts_in(out)
+    print(f"guest: {counts or 'no results came out of it'}")
+    return status if counts else status or _NOTHING
+
+
+async def _run(machine: Machine, work: Path, out: Path, limit: float) -> int:
+    run: GuestRun | None = None
+    with trio.move_on_after(limit):
+        run = await run_guest(machine, work, out)
+    if run is None:
+        print(f"guest: stopped, it wasn't done after {limit} s", file=sys.stderr)
+    elif run.status is None:
+        print(f"guest: crashed, QEMU's exit code is {run.qemu}", file=sys.stderr)
+    else:
+        return run.status
+    return _NOTHING
+
+
+if __name__ == "__main__":
+    sys.exit(main())

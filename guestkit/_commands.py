@@ -1,0 +1,82 @@
+"""Programs that build things: quiet while all goes well."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+__all__ = ["KitError", "output_of", "run_logged"]
+
+#: Lines of a failed program's output that are shown. Compilers and package managers
+#: say what went wrong near the end.
+_SHOWN: Final = 60
+
+#: Characters of such a line.
+_WIDTH: Final = 300
+
+
+class KitError(Exception):
+    """Raised when there can be no guest; the message says why, and what to do."""
+
+
+def output_of(*words: str) -> str:
+    """Return what a program printed.
+
+    Raises:
+      KitError: if it failed or isn't there.
+
+    """
+    try:
+        finished = subprocess.run(words, check=False, capture_output=True, text=True)
+    except OSError as error:
+        raise KitError(f"can't run {words[0]}: {error.strerror}") from error
+    if finished.returncode != 0:
+        raise KitError(_failure(words, finished.returncode, finished.stderr))
+    return finished.stdout
+
+
+def run_logged(
+    log: Path,
+    *words: str,
+    directory: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    given: bytes = b"",
+) -> None:
+    """Run a program to its end, and append what it prints to ``log``.
+
+    Args:
+      log: a file, made if missing.
+      *words: the program and its arguments.
+      directory: where it runs.
+      environment: what is added to this process's.
+      given: its standard input.
+
+    Raises:
+      KitError: if it failed or isn't there; the end of its output is in the message.
+
+    """
+    with log.open("ab") as output:
+        start = output.tell()
+        try:
+            finished = subprocess.run(
+                words,
+                check=False,
+                cwd=directory,
+                env=os.environ | dict(environment or {}),
+                input=given,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        except OSError as error:
+            raise KitError(f"can't run {words[0]}: {error.strerror}") from error
+    if finished.returncode != 0:
+        said = log.read_bytes()[start:].decode(errors="replace")
+        raise KitError(_failure(words, finished.returncode, said))
+
+
+def _failure(words: tuple[str, ...], status: int, said: str) -> str:
+    lines = "\n".join(line[:_WIDTH] for line in said.splitlines()[-_SHOWN:])
+    return f"{' '.join(words[:3])} … failed with exit code {status}:\n{lines}"

@@ -1,0 +1,78 @@
+"""What QEMU is told: one virtual machine, as an argument list."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final, final
+
+import attrs
+
+from guestkit._kit import Kit
+
+__all__ = ["NSM_DEVICE", "Machine"]
+
+#: A Nitro Security Module, with a name like those that AWS gives.
+NSM_DEVICE: Final = (
+    *("-device", "virtio-nsm-pci,module-id=i-0123456789abcdef0-enc0123456789abcdef"),
+)
+
+#: Emulation in software, with a thread for each processor.
+_EMULATION: Final = "tcg,thread=multi"
+
+#: The first line is for everyone, the second spares emulation what only takes time:
+#: a calibration of clocks, and waiting for other processors to be quiet.
+_KERNEL_OPTIONS: Final = (
+    *("console=ttyS0", "quiet", "loglevel=4", "panic=-1", "random.trust_cpu=on"),
+    *("mitigations=off", "tsc=reliable", "no_timer_check", "rcupdate.rcu_expedited=1"),
+)
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Machine:
+    """A virtual machine.
+
+    Attributes:
+      kit: what it boots.
+      accelerator: QEMU's ``-accel``; the environment variable ``ACCEL`` decides, and
+        without it this is emulation in software. There is no second choice: a
+        ``/dev/kvm`` that is there need not work.
+      processors: how many it has.
+      memory_mib: how much memory it has; all of its files are in it too.
+      devices: more arguments for QEMU.
+
+    """
+
+    kit: Kit
+    accelerator: str = attrs.field(
+        factory=lambda: os.environ.get("ACCEL") or _EMULATION
+    )
+    processors: int = 2
+    memory_mib: int = 1024
+    devices: tuple[str, ...] = NSM_DEVICE
+
+    def command(self, archive: Path, results: Path) -> list[str]:
+        """Return the command that boots it.
+
+        Args:
+          archive: the initial ramdisk.
+          results: the file that what the guest sends to its first serial port for
+            data is written to.
+
+        """
+        processor = "host" if self.accelerator.startswith("kvm") else "max"
+        return [
+            str(self.kit.qemu),
+            *("-L", "/usr/share/qemu", "-L", "/usr/share/seabios"),
+            *("-M", "q35", "-accel", self.accelerator, "-cpu", processor),
+            *("-smp", str(self.processors), "-m", str(self.memory_mib)),
+            *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+            *("-serial", "stdio"),
+            *("-kernel", str(self.kit.kernel), "-initrd", str(archive)),
+            *("-append", " ".join(_KERNEL_OPTIONS)),
+            *("-device", "virtio-serial-pci"),
+            *("-chardev", f"file,id=results,path={results}"),
+            *("-device", "virtserialport,chardev=results,name=results"),
+            *self.devices,
+        ]

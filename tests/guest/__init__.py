@@ -1,0 +1,1 @@
+"""Tests that run in a guest only, on its real kernel: ``nox -s guest``."""

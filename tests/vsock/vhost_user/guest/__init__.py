@@ -1,0 +1,1 @@
+"""What a guest is given to run, for test_qemu.py."""
