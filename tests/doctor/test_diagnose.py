@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -289,6 +291,27 @@ async def test_what_hangs_is_left_and_told_of(
     assert found["dns"].status == "problem"
     for check in ("cpus", "enclaves", "volumes"):
         assert "no answer within" in found[check].found
+
+
+def test_a_process_ends_though_its_files_hang() -> None:
+    program = """
+import threading, trio, trio.testing
+from trionitro.doctor import Probes, SystemProbes, diagnose
+
+Probes.read_file = lambda self, path: threading.Event().wait()
+clock = trio.testing.MockClock(rate=50.0)
+print(trio.run(diagnose, SystemProbes(), clock=clock).findings[0].status)
+"""
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=25,
+        check=True,
+    )
+
+    assert done.stdout == "unknown\n"
 
 
 def test_looking_further_can_be_cancelled_at_every_step(plan: Plan) -> None:

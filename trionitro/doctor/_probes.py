@@ -296,7 +296,12 @@ async def _try_tcp(host: str, port: int) -> None:
         host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
     for family, _, _, _, address in found:
-        _bind(family, address)
+        try:
+            _bind(family, address)
+        except OSError as error:
+            # A host without a name has addresses of families that aren't there, too.
+            if host or error.errno != errno.EAFNOSUPPORT:
+                raise
 
 
 def _bind(family: int, address: tuple[object, ...]) -> None:
