@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from types import FrameType
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from tests.stacks import task_tree
@@ -33,3 +34,10 @@ def pytest_timeout_set_timer() -> Generator[None, object, object]:
 
     signal.signal(signal.SIGALRM, show_tasks_and_fail)
     return result
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_are_by_default() -> Iterator[None]:
+    """Undo what a command that ran in this process has set up."""
+    yield
+    structlog.reset_defaults()

@@ -54,6 +54,7 @@ class Carrier:
     idle_timeout: float = math.inf
     _lanes: Lanes = attrs.field(init=False, factory=_lanes_of_this_run)
     _group: Group = attrs.field(init=False, factory=Group)
+    _is_over: bool = attrs.field(init=False, default=False)
     _sweep: trio.CancelScope = attrs.field(init=False, factory=trio.CancelScope)
     #: What each flow had passed on at the last sweep.
     _counts: dict[Flow, int] = attrs.field(init=False, factory=dict)
@@ -72,14 +73,19 @@ class Carrier:
           right: the other, likewise.
           progress: counted up as bytes are passed on.
           on_end: called in Trio's thread, and from whatever task, with how it ended,
-              or with None if :meth:`run` was cancelled. The sockets are not touched
-              again, and stay open for it to close. It must not raise.
+              or with None if :meth:`run` was cancelled: at once, if it was before. The
+              sockets are not touched again, and stay open for it to close. It must
+              not raise.
 
         Raises:
           trio.ClosedResourceError: if one of them is closed already.
 
         """
         flow = Flow.between(left, right, progress)
+        if self._is_over:
+            # Nobody would wait for it, nor ever let go of it.
+            on_end(None)
+            return
         flow.moved_at = trio.current_time()
         flow.on_end = on_end
         if self.idle_timeout != math.inf:
@@ -112,6 +118,7 @@ class Carrier:
                 else:
                     await self._wait()
         finally:
+            self._is_over = True
             lanes.give_up(group)
 
     async def _wait_with_thread(self) -> None:
@@ -162,7 +169,8 @@ class Carrier:
     def _due(self, flow: Flow, count: int, now: float) -> float:
         """Return when ``flow`` will have been idle for long enough."""
         due = flow.moved_at + self.idle_timeout
-        if due <= now and count != self._counts.get(flow, 0):
+        waits = any(direction.queued for direction in flow.directions)
+        if due <= now and (waits or count != self._counts.get(flow, 0)):
             flow.moved_at = now
             due = now + self.idle_timeout
         return due

@@ -26,6 +26,9 @@ _SLICE: Final = 250e-6
 _BULK_TURNS: Final = 4
 _BULK_READ: Final = 2**16
 
+#: How much has happened at most, in a lane with as many sockets as it ever has.
+_ALL: Final = 2**17
+
 
 @attrs.define(eq=False)
 class Lanes:
@@ -152,15 +155,17 @@ class Lanes:
         group.bulky.discard(flow)
         if not group.bulky:
             self._bulky.discard(group)
-        if not self._bulky and self._driver is not None:
+        if self._driver is None:
+            self.pass_on()  # who was called to run the thread may not need it now
+        elif not self._bulky:
             self.call(self._driver)  # to let the thread go
 
     def settle(self) -> None:
         """Move what can be moved now, in both lanes."""
-        self.small.serve(self.small.poll())
+        self.small.serve(self.small.poll(most=_ALL))
         if self.bulk is not None:
             with self.bulk.held() as mover:
-                mover.serve(mover.poll())
+                mover.serve(mover.poll(most=_ALL))
 
     # --- tasks --------------------------------------------------------------------
 

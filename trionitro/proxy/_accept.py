@@ -138,9 +138,15 @@ class _Crowd:
         if found is None:
             yield cls(None, stream_of)
             return
-        with socket.fromfd(found.fileno(), found.family, found.type) as double:
+        # On the same descriptor: there may be no other left for one.
+        double = socket.socket(
+            found.family, found.type, found.proto, fileno=found.fileno()
+        )
+        try:
             double.setblocking(False)
             yield cls(double, stream_of)
+        finally:
+            double.detach()
 
     def accept_nowait(self, places: Places) -> Iterator[Any]:
         """Accept those who are there already, but no more than :data:`_TURN`.
