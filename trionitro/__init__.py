@@ -13,6 +13,7 @@
 #   nsm, attestation, kms                     the security device, and what it is for
 #   manifest                                  one file for both halves
 #   enclave, parent                           the halves
+#   doctor                                    what is missing on a machine
 #   testing, sandbox                          the emulated world; nothing below knows
 #   _cli, __main__                            the only place that prints or exits
 

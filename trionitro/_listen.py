@@ -28,6 +28,10 @@ _TCP_REMEDIES: Final = {
 }
 
 
+#: Bytes, as in :class:`trio.SocketStream`.
+_NOT_SENT: Final = 2**14
+
+
 @attrs.frozen
 class Bound(trio.abc.AsyncResource):
     """Listeners that are open, and where.
@@ -90,9 +94,14 @@ async def _open_tcp(endpoint: TcpEndpoint) -> Bound:
             superfluous.socket.close()
         del listeners[1:]
     for listener in listeners:
-        # Inherited by what is accepted. Small messages don't wait for others, and a
-        # peer that is gone without a word is noticed, else it would stay for ever.
+        # Inherited by what is accepted, which so is set up as Trio does it: small
+        # messages don't wait for others, and not much waits for its turn to be sent.
+        # And a peer that is gone without a word is noticed, else it would stay.
         listener.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            listener.socket.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOT_SENT
+            )
         listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     port: int = listeners[0].socket.getsockname()[1]
     return Bound(attrs.evolve(endpoint, port=port), list(listeners))

@@ -28,7 +28,7 @@ class ScriptedMover(Mover):
     script: list[Callable[[], list[tuple[int, int]]]] = attrs.field(factory=list)
     served: list[list[tuple[int, int]]] = attrs.field(factory=list)
 
-    def poll(self, timeout: float = 0) -> list[tuple[int, int]]:
+    def poll(self, timeout: float = 0, most: int = 0) -> list[tuple[int, int]]:
         """Do the next thing in the script."""
         return self.script.pop(0)()
 

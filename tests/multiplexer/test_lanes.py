@@ -286,7 +286,8 @@ async def test_nobody_moves_a_flow_that_was_found_idle() -> None:
         assert flow is not None
 
         with lanes.bulk.held():
-            lanes.end_idle(flow)
+            lanes.let_go_idle(flow)
+        lanes.ended(flow)
 
         assert in_bulk_lane(lanes) == 0
         await one.ended.wait()

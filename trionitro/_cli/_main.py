@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "credentials": "_credentials",
     "demo": "_demo",
     "demo-outside": "_demo",
+    "doctor": "_doctor",
     "enclave": "_enclave",
     "kms": "_kms",
     "kmstool-enclave-cli": "_kmstool",

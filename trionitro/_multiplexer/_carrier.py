@@ -20,9 +20,11 @@ __all__ = ["Carrier", "carry"]
 #: Each Trio run has lanes of its own, made when they are first needed.
 _lanes: Final[trio.lowlevel.RunVar[Lanes]] = trio.lowlevel.RunVar("trionitro lanes")
 
-#: A sweep looks at every flow. Of many, those that have been idle for nearly as long
-#: wait for this part of the timeout longer, and share one.
+#: A sweep looks at every flow. Where there are more than so many ...
 _MANY: Final = 64
+
+#: ... it is put off by this part of the timeout, so that those which have been idle for
+#: nearly as long share it.
 _SHARED: Final = 1 / 64
 
 
@@ -54,9 +56,8 @@ class Carrier:
     idle_timeout: float = math.inf
     _lanes: Lanes = attrs.field(init=False, factory=_lanes_of_this_run)
     _group: Group = attrs.field(init=False, factory=Group)
+    _is_over: bool = attrs.field(init=False, default=False)
     _sweep: trio.CancelScope = attrs.field(init=False, factory=trio.CancelScope)
-    #: What each flow had passed on at the last sweep.
-    _counts: dict[Flow, int] = attrs.field(init=False, factory=dict)
 
     def add(
         self,
@@ -72,15 +73,21 @@ class Carrier:
           right: the other, likewise.
           progress: counted up as bytes are passed on.
           on_end: called in Trio's thread, and from whatever task, with how it ended,
-              or with None if :meth:`run` was cancelled. The sockets are not touched
-              again, and stay open for it to close. It must not raise.
+              or with None if :meth:`run` was cancelled: at once, if it was before. The
+              sockets are not touched again, and stay open for it to close. It must
+              not raise.
 
         Raises:
           trio.ClosedResourceError: if one of them is closed already.
 
         """
         flow = Flow.between(left, right, progress)
-        flow.moved_at = trio.current_time()
+        if self._is_over:
+            # Nobody would wait for it, nor ever let go of it.
+            on_end(None)
+            return
+        flow.moved_at = flow.seen_at = trio.current_time()
+        flow.seen = sum(flow.counts)
         flow.on_end = on_end
         if self.idle_timeout != math.inf:
             due = flow.moved_at + self.idle_timeout
@@ -112,6 +119,7 @@ class Carrier:
                 else:
                     await self._wait()
         finally:
+            self._is_over = True
             lanes.give_up(group)
 
     async def _wait_with_thread(self) -> None:
@@ -146,26 +154,28 @@ class Carrier:
         bulk = self._lanes.bulk
         with nullcontext() if bulk is None else bulk.held():
             now = trio.current_time()
-            counts = {flow: sum(flow.counts) for flow in self._group.flows}
-            due = [self._due(flow, counts[flow], now) for flow in counts]
-            for flow, when in zip(counts, due, strict=True):
-                if when <= now and flow.ending is None:
-                    self._lanes.end_idle(flow)
-        self._counts = counts
-        next_due = min((when for when in due if when > now), default=math.inf)
-        if len(counts) > _MANY:
-            next_due = min(
-                next_due + self.idle_timeout * _SHARED, now + self.idle_timeout
-            )
+            due = {flow: self._due(flow, now) for flow in self._group.flows}
+            idle = [flow for flow, when in due.items() if when <= now]
+            for flow in idle:
+                self._lanes.let_go_idle(flow)
+        for flow in idle:
+            self._lanes.ended(flow)
+        next_due = min((when for when in due.values() if when > now), default=math.inf)
+        if len(due) > _MANY:
+            next_due += self.idle_timeout * _SHARED
         self._sweep = trio.CancelScope(deadline=next_due)
 
-    def _due(self, flow: Flow, count: int, now: float) -> float:
+    def _due(self, flow: Flow, now: float) -> float:
         """Return when ``flow`` will have been idle for long enough."""
-        due = flow.moved_at + self.idle_timeout
-        if due <= now and count != self._counts.get(flow, 0):
-            flow.moved_at = now
-            due = now + self.idle_timeout
-        return due
+        waits = any(direction.queued for direction in flow.directions)
+        # Bytes that took no time at all were moved under a clock that stood still, as
+        # in tests, and then jumped: it doesn't tell for how long there were none.
+        stood_still = flow.moved_at <= flow.seen_at and sum(flow.counts) != flow.seen
+        flow.seen, flow.seen_at = sum(flow.counts), now
+        since = flow.moved_at
+        if since + self.idle_timeout <= now and (waits or stood_still or flow.ending):
+            since = now
+        return since + self.idle_timeout
 
 
 @trio.lowlevel.enable_ki_protection

@@ -86,6 +86,8 @@ class Flow:
       directions: to the right, and to the left.
       counts: bytes passed on in each direction.
       moved_at: when a byte last arrived or was passed on, by Trio's clock.
+      seen: how many bytes had been passed on when somebody looked for idle flows.
+      seen_at: when that was.
       ending: how it ended, or None while it goes on.
       group: those it belongs to.
       on_end: called with ``ending`` when no mover has it any more.
@@ -95,6 +97,8 @@ class Flow:
     sockets: tuple[trio.socket.SocketType, trio.socket.SocketType]
     counts: list[int]
     moved_at: float = -math.inf
+    seen: int = 0
+    seen_at: float = -math.inf
     ending: Ending | None = None
     group: Group = attrs.field(init=False)
     on_end: Callable[[Ending | None], object] = lambda ending: None

@@ -26,6 +26,9 @@ _SLICE: Final = 250e-6
 _BULK_TURNS: Final = 4
 _BULK_READ: Final = 2**16
 
+#: How much has happened at most, in a lane with as many sockets as it ever has.
+_ALL: Final = 2**17
+
 
 @attrs.define(eq=False)
 class Lanes:
@@ -113,13 +116,16 @@ class Lanes:
         if group.is_done():
             self.call(group)
 
-    def end_idle(self, flow: Flow) -> None:
-        """End a flow that has been idle; call it while the thread is held."""
+    def let_go_idle(self, flow: Flow) -> None:
+        """End a flow that has been idle, while the thread is held.
+
+        Then call :meth:`ended`, when it is held no more.
+
+        """
         flow.ending = Ending.IDLE
         self.small.remove(flow)
         if self.bulk is not None:
             self.bulk.mover.remove(flow)
-        self.ended(flow)
 
     def ended_in_thread(self, flow: Flow) -> None:
         """Do the same, called in the thread of the bulk lane."""
@@ -152,15 +158,17 @@ class Lanes:
         group.bulky.discard(flow)
         if not group.bulky:
             self._bulky.discard(group)
-        if not self._bulky and self._driver is not None:
+        if self._driver is None:
+            self.pass_on()  # who was called to run the thread may not need it now
+        elif not self._bulky:
             self.call(self._driver)  # to let the thread go
 
     def settle(self) -> None:
         """Move what can be moved now, in both lanes."""
-        self.small.serve(self.small.poll())
+        self.small.serve(self.small.poll(most=_ALL))
         if self.bulk is not None:
             with self.bulk.held() as mover:
-                mover.serve(mover.poll())
+                mover.serve(mover.poll(most=_ALL))
 
     # --- tasks --------------------------------------------------------------------
 

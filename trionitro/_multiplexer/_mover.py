@@ -25,7 +25,7 @@ _IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
 
 #: What one poll may report, since all of it is served before anybody else has a turn.
-_MAX_EVENTS: Final = 32
+_EVENTS: Final = 32
 
 #: The most that a small direction reads at once, and its buffer.
 _SMALL_READ: Final = 2**16
@@ -147,9 +147,9 @@ class Mover:
         """Say whether there is something to do that polling doesn't show."""
         return bool(self._queue)
 
-    def poll(self, timeout: float = 0) -> list[tuple[int, int]]:
+    def poll(self, timeout: float = 0, most: int = _EVENTS) -> list[tuple[int, int]]:
         """Return what has happened, for :meth:`serve`."""
-        return self._watches.epoll.poll(timeout, _MAX_EVENTS)
+        return self._watches.epoll.poll(timeout, most)
 
     def watch_also(self, descriptor: int) -> None:
         """Have :meth:`poll` return, and tell, when ``descriptor`` is readable."""

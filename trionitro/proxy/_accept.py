@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NoReturn, Self
@@ -15,6 +16,8 @@ import trio.abc
 
 from trionitro._reset import socket_of
 from trionitro._socket_stream import LazySocketStream
+from trionitro._unix import UnixListener
+from trionitro.vsock import SocketVsockListener
 
 __all__ = ["Handler", "Places", "accept_connections"]
 
@@ -34,8 +37,12 @@ _RETRY_DELAY: Final = 0.1
 _LOG_INTERVAL: Final = 1.0
 
 
-#: How many are accepted before other tasks have their turn.
-_TURN: Final = 32
+#: For how long others are accepted before other tasks have their turn, in seconds.
+_TURN: Final = 1e-3
+
+
+#: Those that do no more than accept(2), and make a stream of it.
+_SOCKET_LISTENERS: Final = (trio.SocketListener, UnixListener, SocketVsockListener)
 
 
 @attrs.define(eq=False)
@@ -135,24 +142,30 @@ class _Crowd:
         """Make one for ``listener``."""
         stream_of = getattr(listener, "stream_of", LazySocketStream)
         found = socket_of(listener)
-        if found is None:
+        # What only shows the socket of another may do more than accept.
+        if found is None or not isinstance(listener, _SOCKET_LISTENERS):
             yield cls(None, stream_of)
             return
-        with socket.fromfd(found.fileno(), found.family, found.type) as double:
+        # On the same descriptor: there may be no other left for one.
+        double = socket.socket(
+            found.family, found.type, found.proto, fileno=found.fileno()
+        )
+        try:
             double.setblocking(False)
             yield cls(double, stream_of)
+        finally:
+            double.detach()
 
     def accept_nowait(self, places: Places) -> Iterator[Any]:
-        """Accept those who are there already, but no more than :data:`_TURN`.
+        """Accept those who are there already, but for no longer than :data:`_TURN`.
 
         What goes wrong is left to the listener itself to meet again.
 
         """
         if self.socket is None:
             return
-        for _ in range(_TURN):
-            if not places.are_free():
-                return
+        pause_at = time.perf_counter() + _TURN
+        while places.are_free() and time.perf_counter() < pause_at:
             try:
                 accepted, _ = self.socket.accept()
             except OSError:

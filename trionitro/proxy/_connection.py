@@ -94,21 +94,21 @@ class Connection:
         Where anything stands in the way, it is left to :meth:`run` to meet it again.
 
         """
-        if socket_of(self.client) is None or self._stranger() is not None:
-            return False
-        began = trio.current_time()
         try:
+            if socket_of(self.client) is None or self._stranger() is not None:
+                return False
+            began = trio.current_time()
             self.target = dial_nowait(self.route, network=self.around.network)
-        except (OSError, trio.WouldBlock):
+            self._observe_dial(trio.current_time() - began)
+            return self._is_carried()
+        except Exception:  # noqa: BLE001  a bug met by one connection must not end others
             return False
-        self._observe_dial(trio.current_time() - began)
-        return self._is_carried()
 
     async def run(self) -> None:
         """Do all that takes time."""
         outcome: Outcome | None = Outcome.CANCELLED
         try:
-            outcome = await self._reach()
+            outcome = None if self.target is not None else await self._reach()
             if outcome is None and not self._is_carried():
                 outcome = Outcome.CANCELLED
                 outcome = await self._relay()
@@ -118,7 +118,11 @@ class Connection:
         finally:
             if outcome is not None:
                 self._count(outcome)
-                await reset(self.client)
+                try:
+                    await reset(self.client)
+                finally:
+                    if self.target is not None:
+                        await reset(self.target)
 
     async def _reach(self) -> Outcome | None:
         """Connect to the target; if it can't be, say what becomes of the client."""

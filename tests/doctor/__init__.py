@@ -1,0 +1,1 @@
+"""The doctor: machines of every kind, sound and broken."""
