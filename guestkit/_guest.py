@@ -49,11 +49,11 @@ async def run_guest(
 
     Args:
       machine: what to boot.
-      work: a directory whose content is at ``/work`` in the guest. Its program ``run``
+      work: a directory whose content is at ``/job`` in the guest. Its program ``run``
         is run there, as root. A file ``modules`` in it says which kernel modules are
         loaded before; the vsock's loopback and the NSM's are otherwise. Python
         packages in ``site`` can be imported.
-      out: an empty directory; what the guest left in ``/work/out`` comes here.
+      out: an empty directory; what the guest left in ``/job/out`` comes here.
       console: where the guest's console goes; this program's standard output, if
         it is None.
 

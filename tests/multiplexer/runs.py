@@ -11,9 +11,9 @@ import attrs
 import pytest
 import trio
 
-from tests.relay_world import Kind, Stream, StreamPair
+from tests.relay_world import UNIX, Kind, Stream, StreamPair
 from trionitro import Ending, Progress
-from trionitro._multiplexer import _carrier, carry
+from trionitro._multiplexer import Carrier, _carrier, carry
 from trionitro._multiplexer._lanes import Lanes
 from trionitro.vsock._stream import SocketVsockStream
 
@@ -130,6 +130,32 @@ async def carrying(
         with trio.CancelScope(shield=True):
             for stream in chain.from_iterable(pairs):
                 await trio.aclose_forcefully(stream)
+
+
+async def join(carrier: Carrier) -> Carried:
+    """Have a carrier carry one more pair, and close it in the end."""
+    client, left = await UNIX.open_pair()
+    right, server = await UNIX.open_pair()
+    assert isinstance(left, trio.SocketStream)
+    assert isinstance(right, trio.SocketStream)
+    one = Carried(client, server)
+
+    def end(ending: Ending | None) -> None:
+        assert not one.ended.is_set()
+        one.ending = ending
+        left.socket.close()
+        right.socket.close()
+        one.ended.set()
+
+    carrier.add(left.socket, right.socket, one.progress, end)
+    return one
+
+
+async def hang_up(*carried: Carried) -> None:
+    """Close the ends of those who talk."""
+    for one in carried:
+        await trio.aclose_forcefully(one.client)
+        await trio.aclose_forcefully(one.server)
 
 
 def batched(pairs: list[StreamPair]) -> Iterator[tuple[StreamPair, StreamPair]]:

@@ -15,7 +15,15 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tests.multiplexer.runs import Carried, carrying, on_each, swallow, use
+from tests.multiplexer.runs import (
+    Carried,
+    carrying,
+    hang_up,
+    join,
+    on_each,
+    swallow,
+    use,
+)
 from tests.multiplexer.wires import open_descriptors
 from tests.relay_world import SOCKETS, TCP, UNIX, Kind, break_off, clog
 from trionitro import Ending, Progress
@@ -243,37 +251,12 @@ async def test_a_second_lane_is_used_where_there_is_a_processor_for_it(
 # --- many in one task -----------------------------------------------------------------
 
 
-async def join(carrier: Carrier) -> Carried:
-    """Have a carrier carry one more pair, and close it in the end."""
-    client, left = await UNIX.open_pair()
-    right, server = await UNIX.open_pair()
-    assert isinstance(left, trio.SocketStream)
-    assert isinstance(right, trio.SocketStream)
-    one = Carried(client, server)
-
-    def end(ending: Ending | None) -> None:
-        assert not one.ended.is_set()
-        one.ending = ending
-        left.socket.close()
-        right.socket.close()
-        one.ended.set()
-
-    carrier.add(left.socket, right.socket, one.progress, end)
-    return one
-
-
 async def finish(one: Carried) -> None:
     """Have both sides say that they are done, and wait until that is noticed."""
     await one.client.send_eof()
     await one.server.send_eof()
     await one.ended.wait()
     assert one.ending is Ending.FINISHED
-
-
-async def hang_up(*carried: Carried) -> None:
-    for one in carried:
-        await trio.aclose_forcefully(one.client)
-        await trio.aclose_forcefully(one.server)
 
 
 @on_each

@@ -8,37 +8,11 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tests.multiplexer.runs import Carried, on_each, use
-from tests.relay_world import UNIX
+from tests.multiplexer.runs import hang_up, join, on_each, use
 from trionitro import Ending
 from trionitro._multiplexer import Carrier
 from trionitro._multiplexer._flow import Flow
 from trionitro._multiplexer._lanes import Lanes
-
-
-async def join(carrier: Carrier) -> Carried:
-    """Have a carrier carry one more pair, and close it in the end."""
-    client, left = await UNIX.open_pair()
-    right, server = await UNIX.open_pair()
-    assert isinstance(left, trio.SocketStream)
-    assert isinstance(right, trio.SocketStream)
-    one = Carried(client, server)
-
-    def end(ending: Ending | None) -> None:
-        assert not one.ended.is_set()
-        one.ending = ending
-        left.socket.close()
-        right.socket.close()
-        one.ended.set()
-
-    carrier.add(left.socket, right.socket, one.progress, end)
-    return one
-
-
-async def hang_up(*carried: Carried) -> None:
-    for one in carried:
-        await trio.aclose_forcefully(one.client)
-        await trio.aclose_forcefully(one.server)
 
 
 @on_each
