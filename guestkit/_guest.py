@@ -76,9 +76,9 @@ async def run_guest(
 
 def _make_initrd(machine: Machine, work: Path, archive: Path) -> None:
     tree = archive.with_name("tree")
-    shutil.copytree(work, tree / "work", symlinks=True)
+    shutil.copytree(work, tree / "job", symlinks=True)
     shutil.copy(_INIT, tree)
-    modules = tree / "work" / "modules"
+    modules = tree / "job" / "modules"
     if not modules.exists():
         modules.write_text(_MODULES)
     last = archive.with_name("work.cpio")
