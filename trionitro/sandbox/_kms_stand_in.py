@@ -50,6 +50,33 @@ class KmsStandIn:
     provider: CredentialProvider
 
     @classmethod
+    def if_wanted(
+        cls,
+        plan: Plan,
+        *,
+        directory: Path,
+        roots: Sequence[x509.Certificate],
+        pcr0: bytes,
+        keys: str | None,
+    ) -> KmsStandIn | None:
+        """Set it up as :meth:`make` does, where ``[sandbox]`` has ``kms_emulator``.
+
+        Raises:
+          ConfigError: also if there are keys for it, and it isn't wanted.
+
+        """
+        if plan.manifest.sandbox.kms_emulator:
+            return cls.make(
+                plan, directory=directory, roots=roots, pcr0=pcr0, keys=keys
+            )
+        if keys is not None:
+            raise ConfigError(
+                "--kms-keys is for an emulated KMS: write kms_emulator = true in"
+                " [sandbox], or leave it out"
+            )
+        return None
+
+    @classmethod
     def make(
         cls,
         plan: Plan,

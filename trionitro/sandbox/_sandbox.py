@@ -24,6 +24,7 @@ import trio
 
 from trionitro._control import Lines, State
 from trionitro._exceptions import CannotStartError, ConfigError
+from trionitro.abc import VsockNetwork
 from trionitro.attestation import parse_roots
 from trionitro.kms import CredentialProvider
 from trionitro.manifest import Plan, make_plan, read_manifest
@@ -33,10 +34,10 @@ from trionitro.sandbox._enclave_process import EnclaveProcess
 from trionitro.sandbox._kms_stand_in import KmsStandIn
 from trionitro.sandbox._measurements import measurements_of
 from trionitro.sandbox._place import Place
-from trionitro.testing import BootMeasurements, NsmEmulator, serve_nsm
+from trionitro.testing import NsmEmulator, serve_nsm
 from trionitro.vsock import LocalVsock
 
-__all__ = ["SandboxConfig", "read_sandbox_plan", "run_sandbox"]
+__all__ = ["SandboxConfig", "half_on", "read_sandbox_plan", "run_sandbox"]
 
 _log = structlog.get_logger("trionitro.sandbox")
 
@@ -150,7 +151,13 @@ class _Sandbox:
         plan = config.plan
         measurements = measurements_of(plan)
         nsm = NsmEmulator(measurements)
-        kms = _kms_of(config, place, nsm, measurements)
+        kms = KmsStandIn.if_wanted(
+            plan,
+            directory=place.directory,
+            roots=parse_roots(nsm.root_pem),
+            pcr0=measurements.pcrs().get(0, ZERO_PCR),
+            keys=config.kms_keys,
+        )
         place.write_files(plan)
         if kms is not None:
             place.write_trust(kms.emulator.ca_pem)
@@ -158,7 +165,13 @@ class _Sandbox:
             place=place,
             nsm=nsm,
             kms=kms,
-            half=_half_of(config, place, kms),
+            half=half_on(
+                plan,
+                kms=kms,
+                provider_of=config.provider_of,
+                network=LocalVsock(place.vsock, plan.manifest.enclave.parent_cid),
+                collector=_QuietCollector(plan.manifest.enclave.name),
+            ),
             enclave=EnclaveProcess(
                 command=config.inside(place.directory),
                 environment=place.environment(plan, config.environ),
@@ -191,39 +204,33 @@ class _QuietCollector(Collector):
         """Drop lines: they are on the console."""
 
 
-def _kms_of(
-    config: SandboxConfig,
-    place: Place,
-    nsm: NsmEmulator,
-    measurements: BootMeasurements,
-) -> KmsStandIn | None:
-    if not config.plan.manifest.sandbox.kms_emulator:
-        if config.kms_keys is not None:
-            raise ConfigError(
-                "--kms-keys is for an emulated KMS: write kms_emulator = true in"
-                " [sandbox], or leave it out"
-            )
-        return None
-    return KmsStandIn.make(
-        config.plan,
-        directory=place.directory,
-        roots=parse_roots(nsm.root_pem),
-        pcr0=measurements.pcrs().get(0, ZERO_PCR),
-        keys=config.kms_keys,
-    )
+def half_on(
+    plan: Plan,
+    *,
+    kms: KmsStandIn | None,
+    provider_of: Callable[[str], CredentialProvider],
+    network: VsockNetwork,
+    collector: Collector,
+) -> ParentHalf:
+    """Return the parent's half of a plan, whose enclave somebody else starts.
 
+    Args:
+      plan: the enclave's.
+      kms: what stands in for KMS, if anything does: credentials are for that then.
+      provider_of: finds whose AWS credentials the enclave gets otherwise.
+      network: the vsock.
+      collector: hears the enclave.
 
-def _half_of(config: SandboxConfig, place: Place, kms: KmsStandIn | None) -> ParentHalf:
-    plan = config.plan if kms is None else kms.redirected
-    manifest, provider = plan.manifest, None
+    """
+    credentials, provider = plan.manifest.credentials, None
     if kms is not None:
-        provider = kms.provider
-    elif manifest.credentials is not None:
-        provider = config.provider_of(manifest.credentials.source)
+        plan, provider = kms.redirected, kms.provider
+    elif credentials is not None:
+        provider = provider_of(credentials.source)
     return ParentHalf(
         # Nothing is started with nitro-cli, whatever the manifest has for it.
-        plan=attrs.evolve(plan, manifest=attrs.evolve(manifest, image=None)),
-        network=LocalVsock(place.vsock, manifest.enclave.parent_cid),
+        plan=attrs.evolve(plan, manifest=attrs.evolve(plan.manifest, image=None)),
+        network=network,
         provider=provider,
-        collector=_QuietCollector(manifest.enclave.name),
+        collector=collector,
     )

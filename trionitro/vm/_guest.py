@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tarfile
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import IO, Final, final
+from typing import Final, final
 
 import attrs
 import trio
@@ -43,7 +46,7 @@ async def run_guest(
     work: Path,
     out: Path,
     *,
-    console: int | IO[bytes] | None = None,
+    console: Callable[[bytes], object] | None = None,
 ) -> GuestRun:
     """Boot a guest and have it run a program; return when it is switched off.
 
@@ -54,24 +57,39 @@ async def run_guest(
         loaded before; the vsock's loopback and the NSM's are otherwise. Python
         packages in ``site`` can be imported.
       out: an empty directory; what the guest left in ``/job/out`` comes here.
-      console: where the guest's console goes; this program's standard output, if
-        it is None.
+      console: takes what comes out of the guest's console, and must not wait; this
+        program's standard output has it, if it is None.
 
     Cancellation:
-      Stops the guest.
+      Kills the guest.
 
     """
     with tempfile.TemporaryDirectory(prefix="trionitro-guest-") as directory:
         archive = Path(directory, "initrd.cpio")
         results = Path(directory, "results.tar")
         await trio.to_thread.run_sync(_make_initrd, machine, work, archive)
-        finished = await trio.run_process(
-            machine.command(archive, results),
-            stdin=b"",
-            stdout=console,
-            check=False,
-        )
-        return GuestRun(_unpack(results, out), finished.returncode)
+        code = await _run_qemu(machine.command(archive, results), console)
+        return GuestRun(_unpack(results, out), code)
+
+
+async def _run_qemu(
+    command: list[str], console: Callable[[bytes], object] | None
+) -> int:
+    run = partial(
+        trio.run_process,
+        command,
+        stdin=b"",
+        stdout=None if console is None else subprocess.PIPE,
+        check=False,
+        # Not in our group: a terminal's Ctrl-C is for us, and we stop it in order.
+        process_group=0,
+    )
+    async with trio.open_nursery() as nursery:
+        process: trio.Process = await nursery.start(run)
+        if console is not None and process.stdout is not None:
+            async for data in process.stdout:
+                console(bytes(data))
+        return await process.wait()
 
 
 def _make_initrd(machine: Machine, work: Path, archive: Path) -> None:
