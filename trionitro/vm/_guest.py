@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Final, final
@@ -15,6 +15,7 @@ import attrs
 import trio
 
 from trionitro.vm._archive import pack
+from trionitro.vm._commands import KitError
 from trionitro.vm._machine import Machine
 
 __all__ = ["GuestRun", "run_guest"]
@@ -60,6 +61,9 @@ async def run_guest(
       console: takes what comes out of the guest's console, and must not wait; this
         program's standard output has it, if it is None.
 
+    Raises:
+      KitError: if QEMU can't be run.
+
     Cancellation:
       Kills the guest.
 
@@ -83,13 +87,29 @@ async def _run_qemu(
         check=False,
         # Not in our group: a terminal's Ctrl-C is for us, and we stop it in order.
         process_group=0,
+        deliver_cancel=_kill,
     )
     async with trio.open_nursery() as nursery:
-        process: trio.Process = await nursery.start(run)
+        process = await _start(nursery, run, command[0])
         if console is not None and process.stdout is not None:
             async for data in process.stdout:
                 console(bytes(data))
         return await process.wait()
+
+
+async def _start(
+    nursery: trio.Nursery, run: Callable[..., Awaitable[object]], program: str
+) -> trio.Process:
+    try:
+        process: trio.Process = await nursery.start(run)
+    except OSError as error:
+        raise KitError(f"can't run {program}: {error.strerror}") from error
+    return process
+
+
+async def _kill(qemu: trio.Process) -> None:
+    # It has nothing to save, and nothing of it would be left.
+    qemu.kill()
 
 
 def _make_initrd(machine: Machine, work: Path, archive: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import attrs
 import structlog
@@ -22,10 +21,6 @@ __all__ = ["WatchedGuest"]
 
 _log = structlog.get_logger("trionitro.vm")
 
-#: Seconds for a guest to switch itself off after its application's last word, and for
-#: one that has fallen silent to speak again.
-_PATIENCE: Final = 60.0
-
 
 @attrs.define(eq=False, kw_only=True)
 class WatchedGuest:
@@ -38,6 +33,8 @@ class WatchedGuest:
       collector: hears it.
       screen: shows its serial console.
       boot_timeout: seconds that it may take until it is heard for the first time.
+      patience: seconds that it may be silent after that, or take to switch itself off
+          after its application's last word.
 
     """
 
@@ -47,6 +44,7 @@ class WatchedGuest:
     collector: ConsoleCollector
     screen: Screen
     boot_timeout: float
+    patience: float = 60.0
     _problem: str = attrs.field(init=False, default="")
 
     async def run(self) -> int:
@@ -74,7 +72,7 @@ class WatchedGuest:
 
     async def _watch(self, guest: trio.CancelScope) -> None:
         """Cancel ``guest`` when there is nothing more to wait for."""
-        if not await self._changes_to(self._is_there, self.boot_timeout):
+        if not await self._changes_to(self._was_there, self.boot_timeout):
             self._problem = (
                 f"the guest hasn't booted in {self.boot_timeout:g} s: see its console"
                 " with --console, or give it more with --boot-timeout"
@@ -83,10 +81,13 @@ class WatchedGuest:
             return
         while True:
             await self._changes_to(lambda: not self._is_there(), math.inf)
-            if not await self._changes_to(self._is_there, _PATIENCE):
-                self._problem = f"the guest has been silent for {_PATIENCE:g} s"
+            if not await self._changes_to(self._is_there, self.patience):
+                self._problem = f"the guest has been silent for {self.patience:g} s"
                 guest.cancel()
                 return
+
+    def _was_there(self) -> bool:
+        return self.collector.was_paired
 
     def _is_there(self) -> bool:
         return self.collector.is_paired and self.collector.end is None
