@@ -52,7 +52,7 @@ def no_provider(source: str) -> CredentialProvider:
 
 
 #: In QEMU's place: one that boots, and one whose guest never comes so far.
-PATHS = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
+PATHS = os.pathsep.join([*filter(None, sys.path), str(ROOT)])
 BOOTING = f"PYTHONPATH='{PATHS}' exec '{sys.executable}' -m tests.vm.fake_qemu \"$@\""
 FAILING = """
 for word; do
