@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -34,7 +35,7 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "vm" / "nitro.toml"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "vm"
 
 MANIFEST = """
     [enclave]
@@ -179,9 +180,15 @@ async def test_a_command_finds_itself_in_a_machine_of_its_own(directory: Path) -
 
 async def test_the_example_signs_with_a_key_of_an_attested_kms(directory: Path) -> None:
     """KMS, credentials, an ingress, and Ctrl-C, as the documentation has it."""
-    async with vm_run(directory, EXAMPLE) as run:
+    shutil.copytree(EXAMPLE, directory / "vm")
+    manifest = directory / "vm" / "nitro.toml"
+    manifest.write_text(manifest.read_text().replace("127.0.0.1:8443", "127.0.0.1:0"))
+
+    async with vm_run(directory, manifest) as run:
         await run.wait_for("signing\n")
-        answers = {await ask("pay 5 to Ann\n") for _ in range(2)}
+        ingress = re.search(r"listen=tcp://127.0.0.1:(\d+) forward=vsock", run.err)
+        assert ingress is not None
+        answers = {await ask(int(ingress[1]), "pay 5 to Ann\n") for _ in range(2)}
         run.process.send_signal(signal.SIGINT)
 
     assert run.code == 0, run.err
@@ -191,9 +198,9 @@ async def test_the_example_signs_with_a_key_of_an_attested_kms(directory: Path) 
     assert "attestation documents are signed by an emulator" in run.err
 
 
-async def ask(line: str) -> str:
+async def ask(port: int, line: str) -> str:
     """Ask the example's enclave, through its ingress."""
-    async with await trio.open_tcp_stream("127.0.0.1", 8443) as stream:
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
         await stream.send_all(line.encode())
         return b"".join([bytes(data) async for data in stream]).decode()
 
