@@ -46,7 +46,7 @@ def test_a_mistake_in_the_manifest_exits_2(
         (["--cpus", "0"], ["--cpus"]),
         (["--boot-timeout", "soon"], ["--boot-timeout", "'soon'"]),
     ],
-    ids=lambda value: " ".join(value),
+    ids=" ".join,
 )
 def test_a_wrong_option_exits_2(
     tmp_path: Path, options: list[str], words: list[str]

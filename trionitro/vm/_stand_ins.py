@@ -18,7 +18,7 @@ import attrs
 from trionitro.attestation import parse_roots
 from trionitro.manifest import Plan
 from trionitro.nsm import ZERO_PCR, KernelNsm, extend
-from trionitro.sandbox import KmsStandIn, trust_bundle
+from trionitro.sandbox import KmsStandIn, kms_is_wanted, trust_bundle
 from trionitro.testing import AttestationIssuer, BootMeasurements, ResigningNsm
 from trionitro.vm._job import ATTESTATION, TRUST
 
@@ -57,15 +57,17 @@ class StandIns:
           ConfigError: if the manifest leaves no place for it, or the keys are wrong.
 
         """
+        if not kms_is_wanted(plan, kms_keys):
+            return None
         issuer, measurements = AttestationIssuer(), _measure(plan, files)
-        kms = KmsStandIn.if_wanted(
+        kms = KmsStandIn.make(
             plan,
             directory=directory,
             roots=parse_roots(issuer.root_pem),
             pcr0=measurements.pcrs().get(0, ZERO_PCR),
             keys=kms_keys,
         )
-        return None if kms is None else cls(kms, issuer, measurements)
+        return cls(kms, issuer, measurements)
 
     def write_files(self, work: Path, tree: Path) -> None:
         """Write what the guest needs of it.
