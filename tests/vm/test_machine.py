@@ -40,3 +40,9 @@ def test_without_one_there_is_none() -> None:
     command = Machine(kit=KIT).command(Path("initrd"), Path("results"))
 
     assert not any("vsock" in word for word in command)
+
+
+def test_a_guest_of_which_nothing_is_wanted_can_write_no_file() -> None:
+    command = Machine(kit=KIT).command(Path("initrd"), None)
+
+    assert not any("file," in word or "serialport" in word for word in command)

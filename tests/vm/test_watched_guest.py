@@ -23,12 +23,10 @@ def _guest(tmp_path: Path) -> WatchedGuest:
     qemu = tmp_path / "qemu"
     qemu.write_text("#!/bin/sh\necho up\nexec sleep 1000\n")
     qemu.chmod(0o755)
-    for name in ("work", "out"):
-        tmp_path.joinpath(name).mkdir()
+    tmp_path.joinpath("work").mkdir()
     return WatchedGuest(
         machine=Machine(kit=Kit(qemu=qemu, kernel=Path("vmlinuz"), archives=())),
         work=tmp_path / "work",
-        out=tmp_path / "out",
         collector=ConsoleCollector("test", Console()),
         screen=Screen(),
         boot_timeout=20,

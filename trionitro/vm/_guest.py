@@ -33,7 +33,7 @@ class GuestRun:
 
     Attributes:
       status: the exit code of its ``run``, or None if none came out of it: it
-        crashed, or it was stopped.
+        crashed, it was stopped, or nothing was wanted of it.
       qemu: QEMU's exit code; negative if a signal ended it.
 
     """
@@ -45,7 +45,7 @@ class GuestRun:
 async def run_guest(
     machine: Machine,
     work: Path,
-    out: Path,
+    out: Path | None,
     *,
     console: Callable[[bytes], object] | None = None,
 ) -> GuestRun:
@@ -57,7 +57,8 @@ async def run_guest(
         is run there, as root. A file ``modules`` in it says which kernel modules are
         loaded before; the vsock's loopback and the NSM's are otherwise. Python
         packages in ``site`` can be imported.
-      out: an empty directory; what the guest left in ``/job/out`` comes here.
+      out: an empty directory; what the guest left in ``/job/out`` comes here, however
+        much that is. None if nothing is wanted.
       console: takes what comes out of the guest's console, and must not wait; this
         program's standard output has it, if it is None.
 
@@ -70,9 +71,11 @@ async def run_guest(
     """
     with tempfile.TemporaryDirectory(prefix="trionitro-guest-") as directory:
         archive = Path(directory, "initrd.cpio")
-        results = Path(directory, "results.tar")
+        results = None if out is None else Path(directory, "results.tar")
         await trio.to_thread.run_sync(_make_initrd, machine, work, archive)
         code = await _run_qemu(machine.command(archive, results), console)
+        if results is None or out is None:
+            return GuestRun(None, code)
         return GuestRun(_unpack(results, out), code)
 
 
@@ -115,7 +118,8 @@ async def _kill(qemu: trio.Process) -> None:
 def _make_initrd(machine: Machine, work: Path, archive: Path) -> None:
     tree = archive.with_name("tree")
     shutil.copytree(work, tree / "job", symlinks=True)
-    shutil.copy(_INIT, tree)
+    shutil.copyfile(_INIT, tree / "init")
+    tree.joinpath("init").chmod(0o755)  # not all who install files keep that
     modules = tree / "job" / "modules"
     if not modules.exists():
         modules.write_text(_MODULES)

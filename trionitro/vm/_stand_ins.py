@@ -1,8 +1,8 @@
 """What isn't real in a virtual machine whose manifest wants an emulated KMS.
 
 KMS itself, and that somebody signs the security module's documents: QEMU doesn't. The
-emulated KMS trusts one root, made for one run. Its key is in the guest's memory, where
-the signer is, and nowhere else for longer than QEMU takes to read it.
+emulated KMS trusts one root, made for one run. Its key is in the guest, where the
+signer is, and in the run's directory here, which is private and gone at the end.
 
 """
 
@@ -73,7 +73,7 @@ class StandIns:
         """Write what the guest needs of it.
 
         Args:
-          work: the job's directory, which only root can read in the guest.
+          work: the job's directory.
           tree: what becomes the guest's files.
 
         """

@@ -130,7 +130,6 @@ class _Vm:
             guest=WatchedGuest(
                 machine=_machine_of(config, network, place),
                 work=place.work,
-                out=place.out,
                 collector=collector,
                 screen=Screen(console if config.shows_screen else None),
                 boot_timeout=config.boot_timeout,
@@ -172,24 +171,22 @@ class _Place:
 
     Attributes:
       directory: where it is.
-      work: the job.
-      out: what comes of it.
+      work: the job, which only root can read in the guest.
       tree: files that the guest has beside those of its kit.
 
     """
 
     directory: Path
     work: Path
-    out: Path
     tree: Path
 
     @classmethod
     def make(cls, directory: Path) -> _Place:
         """Make the directories."""
-        parts = [directory / name for name in ("work", "out", "tree")]
-        for part in parts:
-            part.mkdir()
-        return cls(directory, *parts)
+        place = cls(directory, directory / "work", directory / "tree")
+        place.work.mkdir(mode=0o700)
+        place.tree.mkdir()
+        return place
 
     @property
     def overlay(self) -> Path:

@@ -29,7 +29,6 @@ class WatchedGuest:
     Attributes:
       machine: what is booted.
       work: what it gets as its job.
-      out: an empty directory for what it leaves.
       collector: hears it.
       screen: shows its serial console.
       boot_timeout: seconds that it may take until it is heard for the first time.
@@ -40,7 +39,6 @@ class WatchedGuest:
 
     machine: Machine
     work: Path
-    out: Path
     collector: ConsoleCollector
     screen: Screen
     boot_timeout: float
@@ -60,15 +58,16 @@ class WatchedGuest:
         run = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch, nursery.cancel_scope)
+            # It is heard over the vsock, where there are limits to what it may say.
             run = await run_guest(
-                self.machine, self.work, self.out, console=self.screen.write
+                self.machine, self.work, None, console=self.screen.write
             )
             nursery.cancel_scope.cancel()
         if self.collector.end is not None:
             return exit_code_of(self.collector.end)
         for line in self.screen.last_lines():
             _log.error("on its console", line=printable(line))
-        raise CannotStartError(self._problem or _explain(run))
+        raise CannotStartError(self._problem or self._explain(run))
 
     async def _watch(self, guest: trio.CancelScope) -> None:
         """Cancel ``guest`` when there is nothing more to wait for."""
@@ -99,9 +98,7 @@ class WatchedGuest:
                 await self.collector.changed.wait()
         return is_so()
 
-
-def _explain(run: GuestRun | None) -> str:
-    assert run is not None  # nobody else has cancelled it
-    if run.status is None:
-        return f"the guest broke down, and QEMU ended with exit code {run.qemu}"
-    return f"the enclave's half ended with {run.status}, and didn't say why"
+    def _explain(self, run: GuestRun | None) -> str:
+        assert run is not None  # nobody else has cancelled it
+        what = "broke down" if self.collector.was_paired else "ended before it was up"
+        return f"the guest {what}, and QEMU ended with exit code {run.qemu}"
