@@ -80,6 +80,7 @@ def build(
     if installs:
         _explained(install_packages)
     _kit(requirements)
+    click.echo("everything is there: trionitro vm run NITRO.TOML")
 
 
 @vm.command(context_settings=COMMAND_FOLLOWS)

@@ -13,13 +13,11 @@ emulators in this process. Everything else is what runs in production.
 
 from __future__ import annotations
 
-import signal
-import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
-import structlog
 import trio
 
 from trionitro._control import Lines, State
@@ -31,15 +29,14 @@ from trionitro.manifest import Plan, make_plan, read_manifest
 from trionitro.nsm import ZERO_PCR
 from trionitro.parent import Collector, ParentHalf
 from trionitro.sandbox._enclave_process import EnclaveProcess
-from trionitro.sandbox._kms_stand_in import KmsStandIn
+from trionitro.sandbox._kms_stand_in import KmsStandIn, kms_is_wanted
 from trionitro.sandbox._measurements import measurements_of
 from trionitro.sandbox._place import Place
+from trionitro.sandbox._signals import run_obeying_signals
 from trionitro.testing import NsmEmulator, serve_nsm
 from trionitro.vsock import LocalVsock
 
 __all__ = ["SandboxConfig", "half_on", "read_sandbox_plan", "run_sandbox"]
-
-_log = structlog.get_logger("trionitro.sandbox")
 
 
 def read_sandbox_plan(manifest: str, command: Sequence[str] = ()) -> Plan:
@@ -98,66 +95,40 @@ async def run_sandbox(config: SandboxConfig) -> int:
       KeyboardInterrupt: if a signal ended it at once.
 
     """
-    code = None
-    # From here on a signal is a cancellation at most: it can't come between making a
-    # thing and remembering to remove it.
-    with trio.open_signal_receiver(
-        signal.SIGINT, signal.SIGTERM, signal.SIGHUP
-    ) as signals:
-        async with trio.open_nursery() as nursery:
-            with tempfile.TemporaryDirectory(prefix="trionitro-sandbox-") as directory:
-                sandbox = await _Sandbox.make(config, Place(Path(directory)))
-                nursery.start_soon(_obey, signals, sandbox, nursery.cancel_scope)
-                code = await sandbox.run()
-            nursery.cancel_scope.cancel()
-    if code is None:
-        raise KeyboardInterrupt
-    return code
-
-
-async def _obey(
-    signals: AsyncIterator[int], sandbox: _Sandbox, everything: trio.CancelScope
-) -> None:
-    name = signal.Signals(await anext(signals)).name
-    _log.info("stopping", signal=name)
-    sandbox.enclave.stop()
-    name = signal.Signals(await anext(signals)).name
-    _log.warning("stopping at once", signal=name)
-    everything.cancel()
+    return await run_obeying_signals(
+        "trionitro-sandbox-", functools.partial(_Sandbox.make, config)
+    )
 
 
 @attrs.frozen(kw_only=True)
 class _Sandbox:
-    """What there is of it, put together but not started.
-
-    Attributes:
-      enclave: its enclave's half.
-
-    """
+    """What there is of it, put together but not started."""
 
     _place: Place
     _nsm: NsmEmulator
     _kms: KmsStandIn | None
     _half: ParentHalf
-    enclave: EnclaveProcess
+    _enclave: EnclaveProcess
 
     @classmethod
-    async def make(cls, config: SandboxConfig, place: Place) -> _Sandbox:
+    async def make(cls, config: SandboxConfig, directory: Path) -> _Sandbox:
         """Write the files and put it together, which reads some."""
-        return await trio.to_thread.run_sync(cls._make, config, place)
+        return await trio.to_thread.run_sync(cls._make, config, Place(directory))
 
     @classmethod
     def _make(cls, config: SandboxConfig, place: Place) -> _Sandbox:
         plan = config.plan
         measurements = measurements_of(plan)
         nsm = NsmEmulator(measurements)
-        kms = KmsStandIn.if_wanted(
-            plan,
-            directory=place.directory,
-            roots=parse_roots(nsm.root_pem),
-            pcr0=measurements.pcrs().get(0, ZERO_PCR),
-            keys=config.kms_keys,
-        )
+        kms = None
+        if kms_is_wanted(plan, config.kms_keys):
+            kms = KmsStandIn.make(
+                plan,
+                directory=place.directory,
+                roots=parse_roots(nsm.root_pem),
+                pcr0=measurements.pcrs().get(0, ZERO_PCR),
+                keys=config.kms_keys,
+            )
         place.write_files(plan)
         if kms is not None:
             place.write_trust(kms.emulator.ca_pem)
@@ -188,9 +159,14 @@ class _Sandbox:
             except OSError as exc:
                 raise CannotStartError(exc.strerror or str(exc)) from exc
             await services.start(self._half.serve)
-            code = await self.enclave.run()
+            code = await self._enclave.run()
             services.cancel_scope.cancel()
         return code
+
+    def stop(self) -> bool:
+        """Stop the enclave's half, which always obeys."""
+        self._enclave.stop()
+        return True
 
 
 class _QuietCollector(Collector):

@@ -20,7 +20,7 @@ import attrs
 
 from trionitro._exceptions import ConfigError
 
-__all__ = ["Files", "copy_all", "parse_files"]
+__all__ = ["Budget", "Files", "copy_all", "parse_files"]
 
 #: What a guest of the usual memory has room for, twice: packed and unpacked.
 _MAX_SIZE: Final = 128 * 2**20
@@ -72,8 +72,44 @@ def parse_files(text: str, *, default: str) -> Files:
     return Files(Path(source), place)
 
 
-def copy_all(files: Iterable[Files], tree: Path) -> bytes:
+@attrs.define
+class Budget:
+    """How much more may be copied.
+
+    Attributes:
+      size: bytes.
+      count: files, directories and links.
+
+    """
+
+    size: int = _MAX_SIZE
+    count: int = _MAX_COUNT
+
+    def take(self, entry: Path, source: Path) -> None:
+        """Take what ``entry`` of ``source`` needs.
+
+        Raises:
+          ConfigError: if there isn't so much left.
+
+        """
+        self.count -= 1
+        self.size -= entry.lstat().st_size
+        if self.count < 0 or self.size < 0:
+            raise ConfigError(
+                f"there is too much in {source}: a guest gets {_MAX_SIZE // 2**20} MiB"
+                f" in {_MAX_COUNT} files at most; give a smaller directory with --files"
+            )
+
+
+def copy_all(
+    files: Iterable[Files], tree: Path, *, budget: Budget | None = None
+) -> bytes:
     """Copy them below ``tree``, as they will be below the guest's root.
+
+    Args:
+      files: later ones go over earlier ones.
+      tree: a directory, in one that nobody else has anything in.
+      budget: how much may be copied; the usual limits, if it is None.
 
     Returns:
       A digest (SHA-384) of what was copied: names, contents, and what can be run.
@@ -82,13 +118,13 @@ def copy_all(files: Iterable[Files], tree: Path) -> bytes:
       ConfigError: if it is too much, can't be read, or is in the way of the guest.
 
     """
-    digest, budget = hashlib.sha384(), _Budget()
+    digest, budget = hashlib.sha384(), budget or Budget()
     for each in files:
         target = tree / each.place.lstrip("/")
         try:
             target.mkdir(parents=True, exist_ok=True)
-            for entry in _entries(each.source):
-                name = entry.relative_to(each.source)
+            for entry in _entries(each.source.resolve(), besides=tree.parent.resolve()):
+                name = entry.relative_to(each.source.resolve())
                 budget.take(entry, each.source)
                 copied = _copy(entry, target / name)
                 place = str(PurePosixPath(each.place, name))
@@ -106,32 +142,22 @@ def copy_all(files: Iterable[Files], tree: Path) -> bytes:
     return digest.digest()
 
 
-@attrs.define
-class _Budget:
-    """How much more may be copied."""
+def _entries(directory: Path, *, besides: Path) -> Iterator[Path]:
+    """Yield what is in a directory, in order, and in the directories in it.
 
-    _size: int = _MAX_SIZE
-    _count: int = _MAX_COUNT
-
-    def take(self, entry: Path, source: Path) -> None:
-        self._count -= 1
-        self._size -= entry.lstat().st_size
-        if self._count < 0 or self._size < 0:
-            raise ConfigError(
-                f"there is too much in {source}: a guest gets {_MAX_SIZE // 2**20} MiB"
-                f" in {_MAX_COUNT} files at most; give a smaller directory with --files"
-            )
-
-
-def _entries(directory: Path) -> Iterator[Path]:
-    """Yield what is in a directory, in order, and in the directories in it."""
+    Not in ``besides``, where the copies are: it may be in the directory itself.
+    """
     for entry in sorted(directory.iterdir()):
-        if entry.name.startswith(".") or entry.name == "__pycache__":
+        if (
+            entry.name.startswith(".")
+            or entry.name == "__pycache__"
+            or entry == besides
+        ):
             continue
         mode = entry.lstat().st_mode
         if stat.S_ISDIR(mode):
             yield entry
-            yield from _entries(entry)
+            yield from _entries(entry, besides=besides)
         elif stat.S_ISREG(mode) or stat.S_ISLNK(mode):
             yield entry
 

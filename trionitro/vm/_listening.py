@@ -24,10 +24,17 @@ class ConsoleCollector(Collector):
 
     Attributes:
       console: where they are shown.
+      was_paired: whether the enclave has ever been there.
 
     """
 
     console: Console
+    was_paired: bool = attrs.field(init=False, default=False)
+
+    def paired(self) -> None:
+        """Note that it is there."""
+        self.was_paired = True
+        super().paired()
 
     def state(self, state: State) -> None:
         """Note how far it is; its log says so anyway."""

@@ -55,13 +55,13 @@ class Machine:
     vsock: Path | None = None
     devices: tuple[str, ...] = NSM_DEVICE
 
-    def command(self, archive: Path, results: Path) -> list[str]:
+    def command(self, archive: Path, results: Path | None) -> list[str]:
         """Return the command that boots it.
 
         Args:
           archive: the initial ramdisk.
           results: the file that what the guest sends to its first serial port for
-            data is written to.
+            data is written to; None if it has no such port.
 
         """
         processor = "host" if self.accelerator.startswith("kvm") else "max"
@@ -74,9 +74,7 @@ class Machine:
             *("-serial", "stdio"),
             *("-kernel", str(self.kit.kernel), "-initrd", str(archive)),
             *("-append", " ".join(_KERNEL_OPTIONS)),
-            *("-device", "virtio-serial-pci"),
-            *("-chardev", f"file,id=results,path={_quoted(results)}"),
-            *("-device", "virtserialport,chardev=results,name=results"),
+            *_port_to(results),
             *self._vsock_device(),
             *self.devices,
         ]
@@ -91,6 +89,16 @@ class Machine:
             *("-chardev", f"socket,id=vsock,path={_quoted(self.vsock)}"),
             *("-device", "vhost-user-vsock-pci,chardev=vsock"),
         )
+
+
+def _port_to(results: Path | None) -> tuple[str, ...]:
+    if results is None:
+        return ()
+    return (
+        *("-device", "virtio-serial-pci"),
+        *("-chardev", f"file,id=results,path={_quoted(results)}"),
+        *("-device", "virtserialport,chardev=results,name=results"),
+    )
 
 
 def _quoted(path: Path) -> str:

@@ -22,17 +22,21 @@ _QEMU: Final = (
     *("libgnutls28-dev", "libpixman-1-dev", "libslirp-dev", "xz-utils", "zlib1g-dev"),
 )
 
+_RELEASE: Final = Path("/etc/os-release")
+
 _REMEDY: Final = "use a container or a virtual machine with Debian 12 on x86-64"
 
 
-def check_machine() -> None:
+def check_machine(release: Path = _RELEASE) -> None:
     """Check that this is where guests can be built.
+
+    Args:
+      release: the file that says which system this is.
 
     Raises:
       KitError: if it isn't; the one line says what it is instead.
 
     """
-    release = Path("/etc/os-release")
     facts = release.read_text() if release.exists() else ""
     if "VERSION_CODENAME=bookworm" not in facts.splitlines():
         raise KitError(f"guests need Debian 12 (bookworm), which this isn't: {_REMEDY}")

@@ -10,9 +10,10 @@ from trionitro.enclave import Console
 
 __all__ = ["Screen"]
 
-#: Bytes that are kept of what was on it, and lines of those that are told.
+#: Bytes that are kept of what was on it, and lines of those that are told: as many as
+#: a kernel has to say about its end.
 _KEPT: Final = 2**16
-_TOLD: Final = 20
+_TOLD: Final = 60
 
 
 @attrs.define(eq=False)

@@ -1,8 +1,8 @@
 """What isn't real in a virtual machine whose manifest wants an emulated KMS.
 
 KMS itself, and that somebody signs the security module's documents: QEMU doesn't. The
-emulated KMS trusts one root, made for one run. Its key is in the guest's memory, where
-the signer is, and nowhere else for longer than QEMU takes to read it.
+emulated KMS trusts one root, made for one run. Its key is in the guest, where the
+signer is, and in the run's directory here, which is private and gone at the end.
 
 """
 
@@ -18,7 +18,7 @@ import attrs
 from trionitro.attestation import parse_roots
 from trionitro.manifest import Plan
 from trionitro.nsm import ZERO_PCR, KernelNsm, extend
-from trionitro.sandbox import KmsStandIn, trust_bundle
+from trionitro.sandbox import KmsStandIn, kms_is_wanted, trust_bundle
 from trionitro.testing import AttestationIssuer, BootMeasurements, ResigningNsm
 from trionitro.vm._job import ATTESTATION, TRUST
 
@@ -57,21 +57,23 @@ class StandIns:
           ConfigError: if the manifest leaves no place for it, or the keys are wrong.
 
         """
+        if not kms_is_wanted(plan, kms_keys):
+            return None
         issuer, measurements = AttestationIssuer(), _measure(plan, files)
-        kms = KmsStandIn.if_wanted(
+        kms = KmsStandIn.make(
             plan,
             directory=directory,
             roots=parse_roots(issuer.root_pem),
             pcr0=measurements.pcrs().get(0, ZERO_PCR),
             keys=kms_keys,
         )
-        return None if kms is None else cls(kms, issuer, measurements)
+        return cls(kms, issuer, measurements)
 
     def write_files(self, work: Path, tree: Path) -> None:
         """Write what the guest needs of it.
 
         Args:
-          work: the job's directory, which only root can read in the guest.
+          work: the job's directory.
           tree: what becomes the guest's files.
 
         """

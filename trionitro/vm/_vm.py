@@ -13,9 +13,8 @@ here. The security module is the kernel's in the guest, and QEMU's.
 
 from __future__ import annotations
 
-import signal
-import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import attrs
@@ -27,7 +26,7 @@ from trionitro.enclave import Console
 from trionitro.kms import CredentialProvider
 from trionitro.manifest import Plan
 from trionitro.parent import ParentHalf
-from trionitro.sandbox import half_on
+from trionitro.sandbox import half_on, run_obeying_signals
 from trionitro.vm._archive import pack
 from trionitro.vm._files import Files, copy_all
 from trionitro.vm._job import job_script, write_job
@@ -94,52 +93,28 @@ async def run_vm(config: VmConfig) -> int:
       KeyboardInterrupt: if a signal ended it at once.
 
     """
-    code = None
-    # From here on a signal is a cancellation at most: it can't come between making a
-    # thing and remembering to remove it.
-    with trio.open_signal_receiver(
-        signal.SIGINT, signal.SIGTERM, signal.SIGHUP
-    ) as signals:
-        async with trio.open_nursery() as nursery:
-            with tempfile.TemporaryDirectory(prefix="trionitro-vm-") as directory:
-                vm = await trio.to_thread.run_sync(_Vm.make, config, Path(directory))
-                nursery.start_soon(_obey, signals, vm, nursery.cancel_scope)
-                code = await vm.run()
-            nursery.cancel_scope.cancel()
-    if code is None:
-        raise KeyboardInterrupt
-    return code
-
-
-async def _obey(
-    signals: AsyncIterator[int], vm: _Vm, everything: trio.CancelScope
-) -> None:
-    name = signal.Signals(await anext(signals)).name
-    if vm.half.request_stop():
-        _log.info("stopping", signal=name)
-        name = signal.Signals(await anext(signals)).name
-    _log.warning("stopping at once", signal=name)
-    everything.cancel()
+    return await run_obeying_signals(
+        "trionitro-vm-", functools.partial(_Vm.make, config)
+    )
 
 
 @attrs.frozen(kw_only=True)
 class _Vm:
-    """What there is of it, put together but not started.
-
-    Attributes:
-      half: the parent's.
-
-    """
+    """What there is of it, put together but not started."""
 
     _network: VhostUserVsock
     _stand_ins: StandIns | None
     _console: Console
     _guest: WatchedGuest
-    half: ParentHalf
+    _half: ParentHalf
 
     @classmethod
-    def make(cls, config: VmConfig, directory: Path) -> _Vm:
+    async def make(cls, config: VmConfig, directory: Path) -> _Vm:
         """Write the files and put it together."""
+        return await trio.to_thread.run_sync(cls._make, config, directory)
+
+    @classmethod
+    def _make(cls, config: VmConfig, directory: Path) -> _Vm:
         enclave = config.plan.manifest.enclave
         console = Console()
         collector = ConsoleCollector(enclave.name, console)
@@ -155,7 +130,6 @@ class _Vm:
             guest=WatchedGuest(
                 machine=_machine_of(config, network, place),
                 work=place.work,
-                out=place.out,
                 collector=collector,
                 screen=Screen(console if config.shows_screen else None),
                 boot_timeout=config.boot_timeout,
@@ -180,11 +154,15 @@ class _Vm:
                     await services.start(self._stand_ins.kms.serve)
             except OSError as exc:
                 raise CannotStartError(exc.strerror or str(exc)) from exc
-            await services.start(self.half.serve)
+            await services.start(self._half.serve)
             code = await self._guest.run()
             await self._console.finish()
             services.cancel_scope.cancel()
         return code
+
+    def stop(self) -> bool:
+        """Have the application stopped, if there is an enclave's half by now."""
+        return self._half.request_stop()
 
 
 @attrs.frozen
@@ -193,24 +171,22 @@ class _Place:
 
     Attributes:
       directory: where it is.
-      work: the job.
-      out: what comes of it.
+      work: the job, which only root can read in the guest.
       tree: files that the guest has beside those of its kit.
 
     """
 
     directory: Path
     work: Path
-    out: Path
     tree: Path
 
     @classmethod
     def make(cls, directory: Path) -> _Place:
         """Make the directories."""
-        parts = [directory / name for name in ("work", "out", "tree")]
-        for part in parts:
-            part.mkdir()
-        return cls(directory, *parts)
+        place = cls(directory, directory / "work", directory / "tree")
+        place.work.mkdir(mode=0o700)
+        place.tree.mkdir()
+        return place
 
     @property
     def overlay(self) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import attrs
 import structlog
@@ -22,10 +21,6 @@ __all__ = ["WatchedGuest"]
 
 _log = structlog.get_logger("trionitro.vm")
 
-#: Seconds for a guest to switch itself off after its application's last word, and for
-#: one that has fallen silent to speak again.
-_PATIENCE: Final = 60.0
-
 
 @attrs.define(eq=False, kw_only=True)
 class WatchedGuest:
@@ -34,19 +29,20 @@ class WatchedGuest:
     Attributes:
       machine: what is booted.
       work: what it gets as its job.
-      out: an empty directory for what it leaves.
       collector: hears it.
       screen: shows its serial console.
       boot_timeout: seconds that it may take until it is heard for the first time.
+      patience: seconds that it may be silent after that, or take to switch itself off
+          after its application's last word.
 
     """
 
     machine: Machine
     work: Path
-    out: Path
     collector: ConsoleCollector
     screen: Screen
     boot_timeout: float
+    patience: float = 60.0
     _problem: str = attrs.field(init=False, default="")
 
     async def run(self) -> int:
@@ -62,19 +58,20 @@ class WatchedGuest:
         run = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch, nursery.cancel_scope)
+            # It is heard over the vsock, where there are limits to what it may say.
             run = await run_guest(
-                self.machine, self.work, self.out, console=self.screen.write
+                self.machine, self.work, None, console=self.screen.write
             )
             nursery.cancel_scope.cancel()
         if self.collector.end is not None:
             return exit_code_of(self.collector.end)
         for line in self.screen.last_lines():
             _log.error("on its console", line=printable(line))
-        raise CannotStartError(self._problem or _explain(run))
+        raise CannotStartError(self._problem or self._explain(run))
 
     async def _watch(self, guest: trio.CancelScope) -> None:
         """Cancel ``guest`` when there is nothing more to wait for."""
-        if not await self._changes_to(self._is_there, self.boot_timeout):
+        if not await self._changes_to(self._was_there, self.boot_timeout):
             self._problem = (
                 f"the guest hasn't booted in {self.boot_timeout:g} s: see its console"
                 " with --console, or give it more with --boot-timeout"
@@ -83,10 +80,13 @@ class WatchedGuest:
             return
         while True:
             await self._changes_to(lambda: not self._is_there(), math.inf)
-            if not await self._changes_to(self._is_there, _PATIENCE):
-                self._problem = f"the guest has been silent for {_PATIENCE:g} s"
+            if not await self._changes_to(self._is_there, self.patience):
+                self._problem = f"the guest has been silent for {self.patience:g} s"
                 guest.cancel()
                 return
+
+    def _was_there(self) -> bool:
+        return self.collector.was_paired
 
     def _is_there(self) -> bool:
         return self.collector.is_paired and self.collector.end is None
@@ -98,9 +98,7 @@ class WatchedGuest:
                 await self.collector.changed.wait()
         return is_so()
 
-
-def _explain(run: GuestRun | None) -> str:
-    assert run is not None  # nobody else has cancelled it
-    if run.status is None:
-        return f"the guest broke down, and QEMU ended with exit code {run.qemu}"
-    return f"the enclave's half ended with {run.status}, and didn't say why"
+    def _explain(self, run: GuestRun | None) -> str:
+        assert run is not None  # nobody else has cancelled it
+        what = "broke down" if self.collector.was_paired else "ended before it was up"
+        return f"the guest {what}, and QEMU ended with exit code {run.qemu}"
