@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
-from tests.vsock.vhost_user.worlds import RudeGuest, rude_guest
-from trionitro.abc import VsockAddress, VsockNetwork, VsockStream
+from tests.vsock.vhost_user.worlds import RudeGuest, connect, hear_all, rude_guest
+from trionitro.abc import VsockAddress, VsockStream
 from trionitro.testing import (
     VhostUserGuest,
     cancel_at_every_step,
@@ -87,15 +87,6 @@ async def _other(world: World) -> AsyncIterator[RudeGuest]:
     async with rude_guest(Path(world.networks[OTHER].socket_path)) as guest:
         await world.networks[OTHER].wait_for_guest()
         yield guest
-
-
-async def connect(
-    dialling: VsockNetwork, listening: VsockNetwork, cid: int
-) -> tuple[VsockStream, VsockStream]:
-    """Make a connection, and return its dialling and its listening end."""
-    async with await listening.open_listener(8000) as listener:
-        stream = await dialling.open_stream(cid, 8000)
-        return stream, await listener.accept()
 
 
 async def test_what_is_between_two_guests_meets_the_contract(world: World) -> None:
@@ -301,23 +292,8 @@ async def test_two_who_send_to_a_guest_take_turns(world: World) -> None:
         await connect(parent.network, enclave.network, ENCLAVE),
         await connect(world.networks[ENCLAVE], enclave.network, ENCLAVE),
     ]
-    heard = [0, 0]
 
-    async def say(stream: VsockStream) -> None:
-        while True:
-            await stream.send_all(bytes(2**16))
-
-    async def hear(number: int, stream: VsockStream) -> None:
-        while True:
-            heard[number] += len(await stream.receive_some())
-
-    async with trio.open_nursery() as nursery:
-        for number, (sender, receiver) in enumerate(pairs):
-            nursery.start_soon(say, sender)
-            nursery.start_soon(hear, number, receiver)
-        while sum(heard) < 2**24:
-            await trio.lowlevel.checkpoint()
-        nursery.cancel_scope.cancel()
+    heard = await hear_all(pairs, 2**24)
 
     assert min(heard) > max(heard) / 8
 
