@@ -83,3 +83,12 @@ def test_a_mistake_is_told_as_the_user_wrote_it(tmp_path: Path) -> None:
 def test_a_command_that_is_none_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="command"):
         read_vm_plan(write(tmp_path), [""])
+
+
+def test_the_example_is_one() -> None:
+    example = Path(__file__).parents[2] / "examples" / "vm"
+
+    plan, _ = read_vm_plan(str(example / "nitro.toml"))
+
+    assert plan.manifest.sandbox.kms_emulator
+    assert example.joinpath(plan.manifest.enclave.command[-1]).exists()
