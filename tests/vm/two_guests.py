@@ -152,6 +152,7 @@ class Guest:
     async def _run(self) -> None:
         machine = Machine(
             kit=self.kit,
+            processors=1,  # there are two guests, and few more processors here
             memory_mib=1024,
             vsock=Path(self.network.socket_path),
             devices=self.devices,
