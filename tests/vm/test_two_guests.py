@@ -63,6 +63,7 @@ source = "environment"
 
 [control]
 heartbeat = {HEARTBEAT}
+wait = 300
 """
 
 #: The world outside is in the parent's guest, and 127.0.0.1 there.
@@ -102,11 +103,16 @@ class World:
             nursery.start_soon(self.enclave.boot)
 
     async def prepare(self) -> None:
-        """Start what isn't ours in both: the world outside, and who signs."""
+        """Start what both need, each in its guest: the world outside, and who signs.
+
+        The enclave's half is started as well, which has no parent yet.
+
+        """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._start_kms)
             nursery.start_soon(start_own, self.parent, "server.py")
             nursery.start_soon(start_own, self.enclave, "signer.py")
+            nursery.start_soon(self._start_enclaves_half)
 
     async def _start_kms(self) -> None:
         kms = await self.parent.start(
@@ -119,9 +125,8 @@ class World:
         ca = await self.parent.run("cat", "/run/kms-ca.pem")
         await self.enclave.run("sh", "-ec", f"echo '{ca}' >/run/kms-ca.pem")
 
-    async def start_enclaves_half(self) -> str:
-        """Start it; there is no parent yet. Return what it says to that."""
-        await self._start_enclaves_half()
+    async def wait_alone(self) -> str:
+        """Return what the enclave's half says to there being no parent."""
         return await self.enclaves_half.line("waiting for the parent")
 
     async def start_parents_half(self) -> None:
@@ -223,7 +228,7 @@ async def tell(story: Story, world: World) -> None:
     """Go through the whole story."""
     await story.step("boot", world.boot)
     await story.step("prepare", world.prepare)
-    await story.step("alone", world.start_enclaves_half)
+    await story.step("alone", world.wait_alone)
     await story.step("pair", world.start_parents_half)
     await story.step("hello", world.ask, "/hello")
     await story.step("https", world.ask, "/https")

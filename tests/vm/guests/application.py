@@ -23,8 +23,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import IO, Final
 from urllib.request import urlopen
 
-import trio
-
 REGION: Final = "eu-west-1"
 
 
@@ -49,6 +47,8 @@ def https(_: bytes) -> bytes:
 def decrypt(ciphertext: bytes) -> bytes:
     """Have KMS decrypt, and say what it says where it refuses."""
     # In emulation this takes seconds, and not every one of our lives needs it.
+    import trio  # noqa: PLC0415
+
     from trionitro.kms import KmsClient, KmsError  # noqa: PLC0415
     from trionitro.nsm import Nsm, nsm_device_from  # noqa: PLC0415
 
