@@ -374,4 +374,5 @@ async def test_who_has_ended_during_the_rest_does_not_come_back() -> None:
         await end_the_rest(lanes, small)
 
         assert in_bulk_lane(lanes) == 0
+        assert not lanes._bulky
         assert not lanes._kept_here
