@@ -16,6 +16,7 @@ was done meanwhile.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import logging
@@ -152,5 +153,8 @@ if __name__ == "__main__":
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO)
     )
+    # What a program that has run for a while has behind it: the one long collection
+    # that looks at all that was imported.
+    gc.collect()
     _, place, what, own_port, proxy_port, where = sys.argv
     trio.run(main, place, what, int(own_port), int(proxy_port), Path(where))
