@@ -104,6 +104,12 @@ def _add_responsiveness(parser: argparse.ArgumentParser) -> None:
         metavar="LOAD",
         help=", ".join(names),
     )
+    parser.add_argument(
+        "--placing",
+        choices=neighbours.PLACINGS,
+        help="where the proxy is: in the application's thread, or in a process of its"
+        " own; both unless given",
+    )
     _add_json(parser)
 
 
@@ -146,6 +152,7 @@ def _responsiveness(chosen: argparse.Namespace) -> None:
             rounds=chosen.rounds,
             seconds=chosen.seconds,
             loads=tuple(chosen.only),
+            placings=(chosen.placing,) if chosen.placing else (),
             json=chosen.json,
         )
     )

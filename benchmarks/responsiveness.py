@@ -31,6 +31,7 @@ class Request:
       seconds: how long each measurement takes.
       loads: names of the loads to measure, or nothing for all; the idle proxy is
           always measured.
+      placings: which of :data:`~benchmarks.neighbours.PLACINGS`, or nothing for all.
       json: where to write everything that was found, or None.
 
     """
@@ -38,6 +39,7 @@ class Request:
     rounds: int
     seconds: float
     loads: tuple[str, ...]
+    placings: tuple[str, ...]
     json: Path | None
 
 
@@ -62,7 +64,7 @@ def _measured(request: Request, program: Path) -> Iterator[Cell]:
         for load in LOADS
         if load is IDLE or not request.loads or load.name in request.loads
         for application in APPLICATIONS
-        for placing in PLACINGS
+        for placing in request.placings or PLACINGS
     ]
     for number in range(request.rounds):
         first = len(pairs) * number // request.rounds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 import attrs
@@ -39,16 +40,13 @@ def render(cells: Iterable[Cell]) -> str:
     application = [[*head, "max", "work", "", "apart: late p99", "work"]]
     proxy = [["the proxy's clients do", "the application is", "speed", "", "apart"]]
     for load in LOADS:
-        for kind in APPLICATIONS:
-            if found.has(load, kind):
-                application.append([*_names(load, kind), *found.lateness(load, kind)])
-                if load is not IDLE:
-                    proxy.append([*_names(load, kind), *found.speed(load, kind)])
+        title = load.title
+        for kind in filter(partial(found.has, load), APPLICATIONS):
+            application.append([title, kind, *found.lateness(load, kind)])
+            if load is not IDLE:
+                proxy.append([title, kind, *found.speed(load, kind)])
+            title = ""
     return "\n".join([*_laid_out(application), "", *_laid_out(proxy), "", _LEGEND])
-
-
-def _names(load: Load, kind: str) -> tuple[str, str]:
-    return load.title if kind == RESTING else "", kind
 
 
 def _laid_out(rows: list[list[str]]) -> list[str]:
@@ -80,32 +78,36 @@ class _Found:
 
     def lateness(self, load: Load, kind: str) -> list[str]:
         """Return the cells about the application."""
-        spreads = [self._spread(key, load, kind, "together") for key in _LATE]
-        cells = [_median(spread) for spread in spreads[:-1]]
-        cells.append(figure(spreads[-1].high) if spreads[-1] else "-")
-        cells += ["", ""]
-        if kind != RESTING:
-            work = self._ratio("work", (load, kind), (IDLE, kind), "together")
-            cells[-2:] = _median(work), _range(work)
-        cells.append(_median(self._spread("late p99", load, kind, "apart")))
-        if kind == RESTING:
-            return [*cells, ""]
+        *usual, most = (self._spread(key, load, kind, "together") for key in _LATE)
+        work, work_apart = (
+            None
+            if kind == RESTING
+            else self._ratio("work", (load, kind), (IDLE, kind), placing)
+            for placing in PLACINGS
+        )
         return [
-            *cells,
-            _median(self._ratio("work", (load, kind), (IDLE, kind), "apart")),
+            *map(_median, usual),
+            figure(most.high) if most else "-",
+            _median(work),
+            _range(work),
+            _median(self._spread("late p99", load, kind, "apart")),
+            _median(work_apart),
         ]
 
     def speed(self, load: Load, kind: str) -> list[str]:
         """Return the cells about the proxy."""
-        cells = []
-        for placing in PLACINGS:
-            if kind == RESTING:
-                spread = self._spread("speed", load, kind, placing)
-                cells += [f"{_median(spread)} {load.unit}", _range(spread)]
-            else:
-                spread = self._ratio("speed", (load, kind), (load, RESTING), placing)
-                cells += [_median(spread), _range(spread)]
-        return cells[:-1]
+        unit = ""
+        if kind == RESTING:
+            unit = f" {load.unit}"
+            speed, apart = (
+                self._spread("speed", load, kind, placing) for placing in PLACINGS
+            )
+        else:
+            speed, apart = (
+                self._ratio("speed", (load, kind), (load, RESTING), placing)
+                for placing in PLACINGS
+            )
+        return [_median(speed) + unit, _range(speed), _median(apart) + unit]
 
     def _spread(self, key: str, load: Load, kind: str, placing: str) -> Spread | None:
         rounds = self.values.get((load.name, kind, placing), {})
@@ -122,7 +124,7 @@ class _Found:
         return Spread.of(
             above[number][key] / below[number][key]
             for number in above
-            if number in below
+            if below.get(number, {}).get(key, 0) > 0
         )
 
 

@@ -16,7 +16,7 @@ import sys
 
 import trio
 import trionitro.proxy  # noqa: F401  before there are several of us
-from trionitro.__main__ import main
+from trionitro._cli import main
 
 __all__ = ["run"]
 
@@ -44,7 +44,7 @@ def _work(sock: socket.socket, port: int, directory: str) -> None:
     async def open_tcp_listeners(*_: object, **__: object) -> list[trio.SocketListener]:
         return [trio.SocketListener(trio.socket.from_stdlib_socket(sock))]
 
-    trio.open_tcp_listeners = open_tcp_listeners  # type: ignore[assignment]
+    trio.open_tcp_listeners = open_tcp_listeners
     sock.setblocking(False)
     route = [f"tcp://127.0.0.1:{port}", "vsock://3:8000"]
     sys.exit(main(["proxy", *route, "--vsock", f"local:{directory}?cid=16"]))
