@@ -339,14 +339,20 @@ async def test_while_the_bulk_lane_s_thread_starves_bulk_moves_in_trio_s() -> No
         assert in_bulk_lane(lanes) == 0
 
 
-async def test_after_a_rest_the_bulk_lane_is_tried_again() -> None:
+@pytest.mark.parametrize("busy", [False, True], ids=["with pauses", "without a pause"])
+async def test_after_a_rest_the_bulk_lane_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, *, busy: bool
+) -> None:
     lanes = use(Lanes.double)
+    linger = Lanes._linger
+    if busy:
+        monkeypatch.setattr(Lanes, "_linger", lambda lanes: linger(lanes) or True)
     async with carrying(TCP, 4) as carried:
         quiet, small, *bulky = carried
         for one in (quiet, *bulky):
             await one.become_bulk()
         starve(lanes)
-        await wait_all_tasks_blocked()
+        await until(lambda: len(lanes._kept_here) == 3)
         for _ in range(100):
             await quiet.ask()
 

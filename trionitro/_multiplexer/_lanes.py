@@ -176,11 +176,11 @@ class Lanes:
 
     def _try_bulk_lane_again(self) -> None:
         self._retry_at = math.inf
-        for flow in self._kept_here:
+        kept_here, self._kept_here = self._kept_here, set()
+        for flow in kept_here:
             is_here = flow in flow.group.flows and flow.ending is None
             if is_here and any(direction.bulk for direction in flow.directions):
                 self.move_to_bulk_lane(flow)
-        self._kept_here.clear()
 
     def _leaves_bulk(self, flow: Flow) -> None:
         group = flow.group
@@ -271,9 +271,7 @@ class Lanes:
     async def _drive(self, group: Group) -> None:
         """Go on for as long as there is something to do."""
         small = self.small
-        if time.perf_counter() > self._retry_at:
-            self._try_bulk_lane_again()
-        pause_at = time.perf_counter() + _SLICE
+        pause_at = self._begin_slice()
         small.serve(small.poll())
         while not self.is_called(group):
             if small.has_more():
@@ -282,7 +280,14 @@ class Lanes:
                 return
             if time.perf_counter() > pause_at:
                 await trio.lowlevel.checkpoint()
-                pause_at = time.perf_counter() + _SLICE
+                pause_at = self._begin_slice()
+
+    def _begin_slice(self) -> float:
+        """Try the bulk lane again if it is time; return when others have their turn."""
+        now = time.perf_counter()
+        if now > self._retry_at:
+            self._try_bulk_lane_again()
+        return now + _SLICE
 
     def _linger(self) -> bool:
         """Look again, and again where that has paid lately; True if it did now."""
