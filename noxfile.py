@@ -22,6 +22,9 @@ THIS_PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 #: what is tested is the package that was installed, not the one that lies here.
 INSTALLED_ONLY: Final = {"PYTHONSAFEPATH": "1"}
 
+#: What is tested from outside of a virtual machine, on its other end.
+OUTSIDE: Final = ("tests/vm", "tests/vsock/vhost_user/test_qemu.py")
+
 
 def _works(version: str) -> bool:
     """Tell whether a Python of this version is here, and not only a shim for one."""
@@ -131,9 +134,11 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def guest(session: nox.Session) -> None:
-    """Test the wheel on a real kernel, in a virtual machine; -- is for pytest."""
-    requires = PROJECT["build-system"]["requires"]
-    session.install(*requires, *PROJECT["project"]["dependencies"])
+    """Test the wheel on a real kernel, in virtual machines; -- is for pytest in one."""
+    session.install(*PROJECT["build-system"]["requires"], *_group("tests"))
     with tempfile.TemporaryDirectory(prefix="trionitro-guest-") as directory:
         _, wheel = _build(session, Path(directory))
+        session.install(str(wheel))
         session.run("python", "-m", "guestkit", "test", str(wheel), *session.posargs)
+    if not session.posargs:
+        session.run("pytest", *OUTSIDE, env=INSTALLED_ONLY | {"TRIONITRO_TEST_VM": "1"})

@@ -107,25 +107,21 @@ def test_who_does_not_answer_is_not_observed(tmp_path: Path) -> None:
 
 
 @needs_compiler
-def test_an_application_answers_in_the_thread_of_a_busy_proxy() -> None:
-    (load,) = [one for one in LOADS if one.name == "trips-32"]
+@pytest.mark.parametrize(
+    ("name", "application", "placing"),
+    [("trips-32", "answering", "together"), ("up-1", "hashing", "apart")],
+)
+def test_a_busy_proxy_and_a_busy_application_both_get_something_done(
+    name: str, application: str, placing: str
+) -> None:
+    (load,) = [one for one in LOADS if one.name == name]
 
-    found = Pair(load, "answering", "together").measure(build(), 0.1, 0).values
+    found = Pair(load, application, placing).measure(build(), 0.1, 0).values
 
     assert found["work"] > 0
     assert found["speed"] > 0
-    assert found["answer p99"] > 0
     assert 0 < found["late p50"] <= found["late max"]
-
-
-@needs_compiler
-def test_a_proxy_works_in_a_process_beside_a_hashing_application() -> None:
-    (load,) = [one for one in LOADS if one.name == "up-1"]
-
-    found = Pair(load, "hashing", "apart").measure(build(), 0.1, 0).values
-
-    assert found["work"] > 0
-    assert found["speed"] > 0
+    assert ("answer p99" in found) == (application == "answering")
 
 
 @needs_compiler
