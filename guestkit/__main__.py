@@ -15,7 +15,8 @@ from typing import Final
 import attrs
 import trio
 
-from guestkit import (
+from guestkit._suite import counts_in, prepare, requirements_of
+from trionitro.vm import (
     NSM_DEVICE,
     GuestRun,
     Kit,
@@ -24,7 +25,6 @@ from guestkit import (
     build_kit,
     run_guest,
 )
-from guestkit._suite import counts_in, prepare
 
 _PROJECT: Final = Path(__file__).parent.parent
 
@@ -36,7 +36,7 @@ def main() -> int:
     """Do what the command line says, and return the exit code."""
     options = _parser().parse_args()
     try:
-        kit = build_kit(_PROJECT)
+        kit = build_kit(requirements_of(_PROJECT))
     except KitError as error:
         print(f"guest: {error}", file=sys.stderr)
         return 1

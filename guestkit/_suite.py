@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import tomllib
 import zipfile
 from pathlib import Path
 from typing import Final, final
@@ -11,9 +12,9 @@ from xml.etree import ElementTree as ET
 
 import attrs
 
-from guestkit._commands import run_logged
+from trionitro.vm._commands import run_logged
 
-__all__ = ["SUITE", "Counts", "counts_in", "prepare"]
+__all__ = ["SUITE", "Counts", "counts_in", "prepare", "requirements_of"]
 
 #: What a real kernel has something to say about: the tests that run nowhere else, and
 #: those of the ordinary suite that find another kind of connection here.
@@ -23,6 +24,9 @@ SUITE: Final = (
     *("tests/test_relay_cancelled.py", "tests/test_relay_stateful.py"),
     *("tests/test_relay_storm.py", "-k", "guest or vsock or storm"),
 )
+
+#: Large, and needed by no test that runs in a guest.
+_LEFT_OUT: Final = ("boto3", "coverage")
 
 #: Where the results are, seen from ``out``.
 _JUNIT: Final = "junit.xml"
@@ -52,6 +56,14 @@ class Counts:
     def __str__(self) -> str:
         passed = self.tests - self.failed - self.skipped
         return f"{passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def requirements_of(project: Path) -> tuple[str, ...]:
+    """Return what the project at ``project`` and its tests require."""
+    settings = tomllib.loads((project / "pyproject.toml").read_text())
+    groups = settings["dependency-groups"]
+    wanted = [*settings["project"]["dependencies"], *groups["tests"]]
+    return tuple(word for word in wanted if not word.startswith(_LEFT_OUT))
 
 
 def prepare(project: Path, wheel: Path, work: Path, arguments: tuple[str, ...]) -> None:

@@ -37,6 +37,7 @@ LAYERS: Final = (
     ("doctor",),
     ("",),  # the public face
     ("testing", "sandbox"),
+    ("vm",),
     ("_cli", "__main__", "proxy.__main__"),
 )
 

@@ -15,6 +15,7 @@
 #   enclave, parent                           the halves
 #   doctor                                    what is missing on a machine
 #   testing, sandbox                          the emulated world; nothing below knows
+#   vm                                        an enclave's half in a virtual machine
 #   _cli, __main__                            the only place that prints or exits
 
 from __future__ import annotations

@@ -234,6 +234,20 @@ class RememberingChildren(Children):
         return [entry for entry in found if entry is not None]
 
 
+async def test_cancelled_it_may_write_until_its_end(
+    heard: Heard, nursery: trio.Nursery
+) -> None:
+    """Whoever is told to stop may say so, and isn't broken by a closed pipe."""
+    script = "trap 'echo stopping; sleep 0.01; echo stopped; exit' TERM; echo up;"
+    app = shell(heard, f"{script} while :; do sleep 0.01; done")
+    nursery.start_soon(app.run)
+    await heard.wait_for("stdout", b"up")
+
+    nursery.cancel_scope.cancel()
+    with trio.CancelScope(shield=True):
+        await heard.wait_for("stdout", b"stopped")
+
+
 def test_cancelled_anywhere_it_leaves_no_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -70,7 +70,7 @@ class Programs:
             children=Children(),
             search_path=str(self.directory),
             mounted=self.mounted,
-            patience=0.05,
+            patience=100,
         )
 
     @property
@@ -253,11 +253,10 @@ async def test_what_is_no_server_is_waited_for_a_while(
 
 async def test_a_server_that_comes_late_is_waited_for(programs: Programs) -> None:
     calls = iter([b"", b""])
-    mounter = attrs.evolve(programs.mounter, patience=100)
 
     async with (
         server(lambda call: next(calls, success(call))) as port,
-        mounter.mount(volume_at(port, programs.directory)),
+        programs.mounter.mount(volume_at(port, programs.directory)),
     ):
         assert len(programs.calls) == 1
 

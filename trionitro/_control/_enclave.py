@@ -318,8 +318,15 @@ class EnclaveLogs:
             await self._told_all.wait()
         return self._told_all.is_set()
 
-    async def serve(self) -> None:
-        """Send lines, to whichever parent is there, until :meth:`finish`."""
+    async def serve(
+        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Send lines, to whichever parent is there, until :meth:`finish`.
+
+        ``task_status`` is started at once: there need be no parent for it.
+
+        """
+        task_status.started()
         dialler = _Dialler(
             network=self.network,
             cid=self.parent_cid,

@@ -106,9 +106,11 @@ class Application:
         process = await self._start()
         _log.info("application started", pid=process.pid)
         code = _KILLED
-        async with trio.open_nursery() as reading:
-            for name in ("stdout", "stderr"):
-                reading.start_soon(self._read, name, getattr(process, name))
+        # Shielded, because it may write while it is being ended, and must not fail at
+        # that; this ends when the application has.
+        reading = trio.CancelScope(shield=True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._read_all, process, reading)
             try:
                 self.started.set()
                 await self._wait_until_ended_or_stopped(process)
@@ -116,8 +118,10 @@ class Application:
                 # Shielded, because nothing of it may stay behind; its end is certain,
                 # as SIGKILL comes after the grace, and we don't wait for ever either.
                 with trio.CancelScope(shield=True):
-                    code = await self._end(process)
-            reading.cancel_scope.deadline = trio.current_time() + _PATIENCE
+                    try:
+                        code = await self._end(process)
+                    finally:
+                        reading.deadline = trio.current_time() + _PATIENCE
         return code
 
     async def _start(self) -> trio.Process:
@@ -141,6 +145,12 @@ class Application:
             )
         except OSError as exc:
             raise CannotStartError(_explain(exc, settings)) from exc
+
+    async def _read_all(self, process: trio.Process, scope: trio.CancelScope) -> None:
+        with scope:
+            async with trio.open_nursery() as nursery:
+                for name in ("stdout", "stderr"):
+                    nursery.start_soon(self._read, name, getattr(process, name))
 
     async def _read(self, name: str, stream: trio.abc.ReceiveStream) -> None:
         async with stream:

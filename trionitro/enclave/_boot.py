@@ -90,6 +90,8 @@ class Boot:
 
         Raises:
           CannotStartError: if a step fails.
+          Exception: whatever a route, or a channel to the parent, crashes with, which
+              is a bug; after all was taken down, and the parent was told.
 
         Cancellation:
           All is taken down as at the end, which takes seconds; but the parent isn't
@@ -98,6 +100,7 @@ class Boot:
         """
         async with trio.open_nursery() as services:
             services.start_soon(self._obey_parent)
+            services.start_soon(self._stop_at_crash)
             services.start_soon(self.parent.serve)
             if self.console is not None:
                 services.start_soon(self.console.serve)
@@ -106,6 +109,7 @@ class Boot:
             try:
                 with self._climb:
                     await self._up_and_down()
+                self.parent.check()
             except Exception as exc:
                 reasons = reasons_of(exc)
                 self.parent.tell(Phase.FAILED, reasons)
@@ -252,6 +256,11 @@ class Boot:
     async def _obey_parent(self) -> None:
         await self.parent.stop_wanted.wait()
         self.stop("the parent")
+
+    async def _stop_at_crash(self) -> None:
+        await self.parent.crashed.wait()
+        if not self._stopped:
+            self.stop("a crash")
 
 
 def _code_of(exited: Exited) -> int:

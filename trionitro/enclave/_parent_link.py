@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import attrs
@@ -40,16 +41,20 @@ class ParentLink:
       plan: says where the parent is, and what it must know.
       network: the way to it.
       stop_wanted: set when the parent asks for the application to be stopped.
+      crashed: set when one of the two channels crashes, which is a bug. The other one
+          goes on, to tell it.
 
     """
 
     plan: Plan
     network: VsockNetwork
+    crashed: trio.Event = attrs.field(init=False, factory=trio.Event)
     _control: EnclaveControl = attrs.field(init=False)
     _logs: EnclaveLogs = attrs.field(init=False)
     _journal: Journal = attrs.field(init=False)
     _paired: trio.Event = attrs.field(init=False, factory=trio.Event)
     _problem: CannotStartError | None = attrs.field(init=False, default=None)
+    _crash: tuple[str, Exception] | None = attrs.field(init=False, default=None)
     _thread: int = attrs.field(init=False, factory=threading.get_ident)
 
     def __attrs_post_init__(self) -> None:
@@ -99,14 +104,15 @@ class ParentLink:
     async def serve(self) -> None:
         """Keep in touch with the parent, from when it is there to the last word."""
         wait = self.plan.manifest.control.wait
+        control = functools.partial(self._control.serve, wait=wait)
         async with trio.open_nursery() as nursery:
             try:
-                await nursery.start(functools.partial(self._control.serve, wait=wait))
+                await nursery.start(self._serve, "control", control)
             except CannotStartError as problem:
                 self._problem = problem
             self._paired.set()
             if self._problem is None:
-                nursery.start_soon(self._logs.serve)
+                await nursery.start(self._serve, "logs", self._logs.serve)
 
     async def wait_paired(self) -> None:
         """Wait until both halves know that they have the same manifest.
@@ -119,13 +125,38 @@ class ParentLink:
         if self._problem is not None:
             raise self._problem
 
+    def check(self) -> None:
+        """Raise what one of the channels crashed with, if one did."""
+        if self._crash is not None:
+            raise self._crash[1]
+
     async def say_goodbye(self, exited: Exited) -> None:
         """Tell the parent the rest, and how it ended; takes seconds at most."""
         with trio.move_on_after(_PATIENCE):
             await self._paired.wait()
         told = False
         if self._paired.is_set() and self._problem is None:
-            await self._logs.finish()
-            told = await self._control.finish(exited)
+            lacking = self._crash[0] if self._crash is not None else None
+            if lacking != "logs":
+                await self._logs.finish()
+            if lacking != "control":
+                told = await self._control.finish(exited)
         if not told:
             _log.warning("the parent doesn't know how it ended")
+
+    async def _serve(
+        self,
+        name: str,
+        serve: Callable[..., Awaitable[None]],
+        *,
+        task_status: trio.TaskStatus[None],
+    ) -> None:
+        """Serve a channel; a crash of one that has started leaves the other alone."""
+        try:
+            await serve(task_status=task_status)
+        except Exception as crash:
+            if not self._paired.is_set() or self._crash is not None:
+                raise
+            _log.exception("channel crashed", channel=name)
+            self._crash = name, crash
+            self.crashed.set()

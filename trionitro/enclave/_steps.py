@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import traceback
 from collections.abc import Iterator
 
 import attrs
@@ -10,7 +11,7 @@ import structlog
 import trio
 
 from trionitro._control import Phase
-from trionitro._exceptions import leaves
+from trionitro._exceptions import CannotStartError, NotAllowedError, leaves
 from trionitro.enclave._parent_link import ParentLink
 
 __all__ = ["Step", "Steps", "reasons_of"]
@@ -63,7 +64,14 @@ class Steps:
 
 def reasons_of(exc: BaseException) -> str:
     """Say on one line what an exception, or all of a group, is about."""
-    return "; ".join(str(leaf) or repr(leaf) for leaf in leaves(exc))
+    return "; ".join(_reason_of(leaf) for leaf in leaves(exc))
+
+
+def _reason_of(exc: BaseException) -> str:
+    """Say what an exception is about; of one that nobody expected also what it is."""
+    if isinstance(exc, (CannotStartError, NotAllowedError, OSError)):
+        return str(exc)
+    return " ".join("".join(traceback.format_exception_only(exc)).split())
 
 
 def _since(began: float) -> float:

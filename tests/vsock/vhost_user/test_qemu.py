@@ -11,13 +11,14 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 import trio
 
 from trionitro import Ending, relay
 from trionitro.abc import VsockStream
+from trionitro.vm import Machine, build_kit, run_guest
 from trionitro.vsock import VhostUserVsock
 
 pytestmark = [
@@ -48,12 +49,9 @@ DEVICE: Final = (
 @asynccontextmanager
 async def guest_on(network: VhostUserVsock, out: Path) -> AsyncIterator[None]:
     """Boot a guest, and let it end by itself."""
-    kit: Any = pytest.importorskip("guestkit")
-    project = Path(__file__).parents[3]
     devices = tuple(word.format(path=network.socket_path) for word in DEVICE)
-    machine = kit.Machine(
-        kit=await trio.to_thread.run_sync(kit.build_kit, project), devices=devices
-    )
+    kit = await trio.to_thread.run_sync(build_kit, ())
+    machine = Machine(kit=kit, devices=devices)
     work = Path(__file__).with_name("guest")
     async with trio.open_nursery() as nursery:
         await nursery.start(network.serve)
@@ -61,7 +59,7 @@ async def guest_on(network: VhostUserVsock, out: Path) -> AsyncIterator[None]:
             await network.open_listener(READY) as ready,
             trio.open_nursery() as running,
         ):
-            running.start_soon(kit.run_guest, machine, work, out)
+            running.start_soon(run_guest, machine, work, out)
             await (await ready.accept()).aclose()
             yield
             await (await network.open_stream(GUEST, END)).aclose()

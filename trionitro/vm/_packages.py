@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from guestkit._commands import KitError, run_logged
+from trionitro.vm._commands import KitError, run_logged
 
 __all__ = ["check_machine", "install_missing"]
 

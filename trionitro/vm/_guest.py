@@ -11,8 +11,8 @@ from typing import IO, Final, final
 import attrs
 import trio
 
-from guestkit._archive import pack
-from guestkit._machine import Machine
+from trionitro.vm._archive import pack
+from trionitro.vm._machine import Machine
 
 __all__ = ["GuestRun", "run_guest"]
 

@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from guestkit._apt import Apt
-from guestkit._archive import pack
-from guestkit._cache import cached_path, code_of
-from guestkit._commands import output_of, run_logged
+from trionitro.vm._apt import Apt
+from trionitro.vm._archive import pack
+from trionitro.vm._cache import cached_path, code_of
+from trionitro.vm._commands import output_of, run_logged
 
 __all__ = ["KERNEL", "MODULES", "build_kernel", "kernel_path"]
 

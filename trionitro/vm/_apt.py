@@ -14,8 +14,8 @@ from typing import Final, final
 
 import attrs
 
-from guestkit._cache import cache_directory
-from guestkit._commands import KitError, output_of, run_logged
+from trionitro.vm._cache import cache_directory
+from trionitro.vm._commands import KitError, output_of, run_logged
 
 __all__ = ["Apt"]
 

@@ -6,9 +6,9 @@ import shlex
 from pathlib import Path
 from typing import Final
 
-from guestkit._apt import Apt
-from guestkit._cache import cached_path, code_of
-from guestkit._commands import run_logged
+from trionitro.vm._apt import Apt
+from trionitro.vm._cache import cached_path, code_of
+from trionitro.vm._commands import run_logged
 
 __all__ = ["ROOTFS", "build_rootfs", "rootfs_path"]
 

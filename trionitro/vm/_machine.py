@@ -8,7 +8,7 @@ from typing import Final, final
 
 import attrs
 
-from guestkit._kit import Kit
+from trionitro.vm._kit import Kit
 
 __all__ = ["NSM_DEVICE", "Machine"]
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from trionitro._exceptions import CannotStartError
+
 __all__ = ["KitError", "output_of", "run_logged"]
 
 #: Lines of a failed program's output that are shown. Compilers and package managers
@@ -18,7 +20,7 @@ _SHOWN: Final = 60
 _WIDTH: Final = 300
 
 
-class KitError(Exception):
+class KitError(CannotStartError):
     """Raised when there can be no guest; the message says why, and what to do."""
 
 

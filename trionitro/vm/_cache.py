@@ -13,14 +13,17 @@ import fcntl
 import hashlib
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import structlog
+
 __all__ = ["cache_directory", "cached", "cached_path", "code_of"]
+
+_log = structlog.get_logger("trionitro.vm")
 
 
 def cache_directory() -> Path:
@@ -46,10 +49,21 @@ def cached_path(name: str, *recipe: str) -> Path:
 def code_of(module: str) -> str:
     """Return what the module in the file ``module`` does, for a recipe.
 
-    Its comments and its format aren't in it: they change nothing that is built.
+    What it says of itself isn't in it, nor how it is formatted, nor where it imports
+    its helpers from: that changes nothing that is built.
 
     """
-    return ast.unparse(ast.parse(Path(module).read_text(encoding="utf-8")))
+    tree = ast.parse(Path(module).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            node.body = [each for each in node.body if not _builds_nothing(each)]
+    return ast.unparse(tree)
+
+
+def _builds_nothing(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Import | ast.ImportFrom) or (
+        isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    )
 
 
 def cached(path: Path, build: Callable[[Path], object]) -> Path:
@@ -68,7 +82,7 @@ def cached(path: Path, build: Callable[[Path], object]) -> Path:
 
 
 def _build(path: Path, build: Callable[[Path], object]) -> None:
-    print(f"guest: building {path.name} …", file=sys.stderr, flush=True)
+    _log.info("building", part=path.name)
     started = time.monotonic()
     unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
@@ -77,8 +91,7 @@ def _build(path: Path, build: Callable[[Path], object]) -> None:
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
-    seconds = time.monotonic() - started
-    print(f"guest: built {path.name} in {seconds:.0f} s", file=sys.stderr, flush=True)
+    _log.info("built", part=path.name, seconds=round(time.monotonic() - started))
 
 
 @contextmanager

@@ -1,36 +1,24 @@
-"""The Python packages that the project and its tests need, without the project."""
+"""Python packages for the guest's Python."""
 
 from __future__ import annotations
 
 import shutil
-import tomllib
 from pathlib import Path
 from typing import Final
 
-from guestkit._archive import pack
-from guestkit._cache import cached_path, code_of
-from guestkit._commands import run_logged
+from trionitro.vm._archive import pack
+from trionitro.vm._cache import cached_path, code_of
+from trionitro.vm._commands import run_logged
 
-__all__ = ["SITE", "build_site", "requirements_of", "site_path"]
+__all__ = ["SITE", "build_site", "site_path"]
 
 SITE: Final = "site.cpio"
 
 #: Where the guest's Python finds them.
 _PLACE: Final = "opt/site"
 
-#: Large, and needed by no test that runs in a guest.
-_LEFT_OUT: Final = ("boto3", "coverage")
-
 #: The same Python as the guest's.
 _PYTHON: Final = "/usr/bin/python3.11"
-
-
-def requirements_of(project: Path) -> tuple[str, ...]:
-    """Return what the project at ``project`` and its tests require."""
-    settings = tomllib.loads((project / "pyproject.toml").read_text())
-    groups = settings["dependency-groups"]
-    wanted = [*settings["project"]["dependencies"], *groups["tests"]]
-    return tuple(word for word in wanted if not word.startswith(_LEFT_OUT))
 
 
 def site_path(requirements: tuple[str, ...]) -> Path:

@@ -9,13 +9,13 @@ from typing import final
 
 import attrs
 
-from guestkit._apt import Apt
-from guestkit._cache import cache_directory, cached
-from guestkit._kernel import KERNEL, MODULES, build_kernel, kernel_path
-from guestkit._packages import check_machine, install_missing
-from guestkit._qemu import BINARY, build_qemu, qemu_path
-from guestkit._rootfs import ROOTFS, build_rootfs, rootfs_path
-from guestkit._site import SITE, build_site, requirements_of, site_path
+from trionitro.vm._apt import Apt
+from trionitro.vm._cache import cache_directory, cached
+from trionitro.vm._kernel import KERNEL, MODULES, build_kernel, kernel_path
+from trionitro.vm._packages import check_machine, install_missing
+from trionitro.vm._qemu import BINARY, build_qemu, qemu_path
+from trionitro.vm._rootfs import ROOTFS, build_rootfs, rootfs_path
+from trionitro.vm._site import SITE, build_site, site_path
 
 __all__ = ["Kit", "build_kit"]
 
@@ -45,11 +45,15 @@ class _Part:
     build: Callable[[Path, Path], None]
 
 
-def build_kit(project: Path) -> Kit:
-    """Return a kit for the project at ``project``; build what isn't in the cache.
+def build_kit(requirements: tuple[str, ...] = ()) -> Kit:
+    """Return a kit; build what isn't in the cache.
 
     What must be installed for that is installed. Nothing is fetched when all is in
     the cache.
+
+    Args:
+      requirements: of the Python packages that the guest has, as pip takes
+        them; without any it has Debian's Python and nothing else.
 
     Raises:
       KitError: if it can't be built.
@@ -58,22 +62,27 @@ def build_kit(project: Path) -> Kit:
     check_machine()
     log = cache_directory() / "build.log"
     install_missing(log)
-    requirements = requirements_of(project)
     apt = Apt()
     if not apt.has_lists() or not _is_whole(_parts(apt, requirements)):
         apt.update(log)
     parts = _parts(apt, requirements)
     for part in parts:
         cached(part.path, partial(_build, part, log))
-    return _kit(*(part.path for part in parts))
+    qemu, kernel, rootfs, *site = (part.path for part in parts)
+    return Kit(
+        qemu=qemu / BINARY,
+        kernel=kernel / KERNEL,
+        archives=(rootfs / ROOTFS, kernel / MODULES, *(path / SITE for path in site)),
+    )
 
 
 def _parts(apt: Apt, requirements: tuple[str, ...]) -> tuple[_Part, ...]:
+    site = _Part(site_path(requirements), partial(build_site, requirements))
     return (
         _Part(qemu_path(apt), partial(build_qemu, apt)),
         _Part(kernel_path(apt), partial(build_kernel, apt)),
         _Part(rootfs_path(apt), partial(build_rootfs, apt)),
-        _Part(site_path(requirements), partial(build_site, requirements)),
+        *((site,) if requirements else ()),
     )
 
 
@@ -83,11 +92,3 @@ def _is_whole(parts: tuple[_Part, ...]) -> bool:
 
 def _build(part: _Part, log: Path, directory: Path) -> None:
     part.build(directory, log)
-
-
-def _kit(qemu: Path, kernel: Path, rootfs: Path, site: Path) -> Kit:
-    return Kit(
-        qemu=qemu / BINARY,
-        kernel=kernel / KERNEL,
-        archives=(rootfs / ROOTFS, kernel / MODULES, site / SITE),
-    )

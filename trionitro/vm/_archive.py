@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from guestkit._commands import run_logged
+from trionitro.vm._commands import run_logged
 
 __all__ = ["pack"]
 
