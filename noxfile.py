@@ -131,9 +131,16 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def guest(session: nox.Session) -> None:
-    """Test the wheel on a real kernel, in a virtual machine; -- is for pytest."""
+    """Test the wheel on a real kernel, in a virtual machine; -- is for pytest.
+
+    After ``-- benchmarks`` it is what these are told; ``out/FILE.json`` comes here.
+
+    """
     requires = PROJECT["build-system"]["requires"]
     session.install(*requires, *PROJECT["project"]["dependencies"])
     with tempfile.TemporaryDirectory(prefix="trionitro-guest-") as directory:
         _, wheel = _build(session, Path(directory))
-        session.run("python", "-m", "guestkit", "test", str(wheel), *session.posargs)
+        what, arguments = "test", session.posargs
+        if arguments[:1] == ["benchmarks"]:
+            what, *arguments = arguments
+        session.run("python", "-m", "guestkit", what, str(wheel), *arguments)

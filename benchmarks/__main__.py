@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import attestation, comparing, growth, rows
+from benchmarks import attestation, comparing, growth, nfs, rows
 from benchmarks.load_generator import BenchmarkError
 from benchmarks.relays import Relay
 
@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_relay(commands.add_parser("relay", help="beside its peers"))
     _add_growth(commands.add_parser("growth", help="from little to much of everything"))
     _add_attestation(commands.add_parser("attestation", help="verifying a document"))
+    _add_nfs(commands.add_parser("nfs", help="a volume, in a guest"))
     return parser
 
 
@@ -86,6 +87,13 @@ def _add_attestation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=1.0, metavar="S")
 
 
+def _add_nfs(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_nfs)
+    parser.add_argument("--rounds", type=int, default=5, metavar="N")
+    parser.add_argument("--size", type=int, default=32, metavar="MIB")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="all that was found")
+
+
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="all that was found")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="a plot of it")
@@ -111,6 +119,10 @@ def _growth(chosen: argparse.Namespace) -> None:
 
 def _attestation(chosen: argparse.Namespace) -> None:
     attestation.run(chosen.rounds, chosen.seconds)
+
+
+def _nfs(chosen: argparse.Namespace) -> None:
+    nfs.run(chosen.rounds, chosen.size, chosen.json)
 
 
 if __name__ == "__main__":
