@@ -76,9 +76,7 @@ class Machine:
     def write(self, command: list[str], *, wait: int = 20, **volume: object) -> None:
         """Write the manifest of an enclave with a volume and a way out."""
         given = {"export": str(EXPORT), "mount": str(self.mount), **volume}
-        entry = "\n".join(
-            f"{key} = {json.dumps(value)}" for key, value in given.items()
-        )
+        lines = [f"{key} = {json.dumps(value)}" for key, value in given.items()]
         (self.directory / "nitro.toml").write_text(
             f"""
             [enclave]
@@ -246,11 +244,6 @@ async def test_a_parent_that_is_killed_and_comes_back_loses_nothing(
     enclave.process.send_signal(signal.SIGTERM)
 
     assert await enclave.wait() == 0
-    for l in enclave.lines:
-        print(l)
-    print("PARENT")
-    for l in parent.lines:
-        print(str(l)[:200])
     (exited,) = await parent.wait_logged("enclave exited")
     assert exited["code"] == 0
     events = [line["event"] for line in enclave.lines]
