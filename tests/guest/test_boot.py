@@ -77,6 +77,7 @@ class Machine:
         """Write the manifest of an enclave with a volume and a way out."""
         given = {"export": str(EXPORT), "mount": str(self.mount), **volume}
         lines = [f"{key} = {json.dumps(value)}" for key, value in given.items()]
+        entry = "\n".join(lines)
         (self.directory / "nitro.toml").write_text(
             f"""
             [enclave]
@@ -91,7 +92,7 @@ class Machine:
             [control]
             wait = {wait}
             [[volume]]
-            {"".join(f"{line}\n" for line in lines)}
+            {entry}
             """
         )
 
