@@ -22,6 +22,9 @@ THIS_PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 #: what is tested is the package that was installed, not the one that lies here.
 INSTALLED_ONLY: Final = {"PYTHONSAFEPATH": "1"}
 
+#: What is tested from outside of a virtual machine, on its other end.
+OUTSIDE: Final = ("tests/vm", "tests/vsock/vhost_user/test_qemu.py")
+
 
 def _works(version: str) -> bool:
     """Tell whether a Python of this version is here, and not only a shim for one."""
@@ -131,16 +134,18 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def guest(session: nox.Session) -> None:
-    """Test the wheel on a real kernel, in a virtual machine; -- is for pytest.
+    """Test the wheel on a real kernel, in virtual machines; -- is for pytest in one.
 
     After ``-- benchmarks`` it is what these are told; ``out/FILE.json`` comes here.
 
     """
-    requires = PROJECT["build-system"]["requires"]
-    session.install(*requires, *PROJECT["project"]["dependencies"])
+    session.install(*PROJECT["build-system"]["requires"], *_group("tests"))
+    what, arguments = "test", session.posargs
+    if arguments[:1] == ["benchmarks"]:
+        what, *arguments = arguments
     with tempfile.TemporaryDirectory(prefix="trionitro-guest-") as directory:
         _, wheel = _build(session, Path(directory))
-        what, arguments = "test", session.posargs
-        if arguments[:1] == ["benchmarks"]:
-            what, *arguments = arguments
+        session.install(str(wheel))
         session.run("python", "-m", "guestkit", what, str(wheel), *arguments)
+    if not session.posargs:
+        session.run("pytest", *OUTSIDE, env=INSTALLED_ONLY | {"TRIONITRO_TEST_VM": "1"})

@@ -26,6 +26,7 @@ from trionitro.vm import (
     KitError,
     Machine,
     build_kit,
+    install_packages,
     run_guest,
 )
 
@@ -39,9 +40,10 @@ def main() -> int:
     """Do what the command line says, and return the exit code."""
     options = _parser().parse_args()
     try:
+        install_packages()
         kit = build_kit(requirements_of(_PROJECT))
     except KitError as error:
-        print(f"guest: {error}", file=sys.stderr)
+        print(f"guest: {error}", error.said, sep="\n", file=sys.stderr)
         return 1
     if options.command == "build":
         return _show(kit)

@@ -16,6 +16,7 @@ from trionitro._control import (
     Exited,
     Heartbeat,
     Hello,
+    Line,
     Lines,
     PairingError,
     ParentControl,
@@ -479,6 +480,90 @@ async def test_a_parent_that_speaks_on_the_port_for_logs_is_left(
             with pytest.raises(trio.EndOfChannel):
                 await channel.receive()
         nursery.cancel_scope.cancel()
+
+
+async def connect_logs(network: MemoryVsock) -> FramedChannel:
+    """Connect as an enclave does that has lines to tell, and be welcome."""
+    channel = FramedChannel(await network.at(CID).open_stream(3, PORT))
+    await channel.send(encode_message(Hello(purpose=Purpose.LOGS, digest=OURS)))
+    await channel.receive()
+    return channel
+
+
+def line(text: bytes) -> bytes:
+    return encode_message(Lines(dropped=0, lines=(Line("application", text),)))
+
+
+async def test_enclaves_that_went_without_a_word_are_in_no_successor_s_way(
+    autojump_clock: MockClock,
+) -> None:
+    """What is connected to a machine that was killed never ends by itself."""
+    network, ears = MemoryVsock(), Ears()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(parent_logs(network, ears).serve)
+        for number in range(20):
+            channel = await connect_logs(network)
+            await channel.send(line(b"%d" % number))
+            await trio.sleep(30)
+        nursery.cancel_scope.cancel()
+
+    assert ears.heard == [("application", b"%d" % number) for number in range(20)]
+
+
+async def test_what_an_enclave_said_before_it_connects_again_is_heard(
+    autojump_clock: MockClock,
+) -> None:
+    network, ears = MemoryVsock(), Ears()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(parent_logs(network, ears).serve)
+        first = await connect_logs(network)
+        await connect_logs(network)
+        await trio.sleep(1)
+
+        await first.send(line(b"late"))
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+
+    assert ears.heard == [("application", b"late")]
+
+
+async def test_a_parent_that_went_without_a_word_is_sent_no_more_lines(
+    autojump_clock: MockClock,
+) -> None:
+    network, ears = MemoryVsock(), Ears()
+    logs = enclave_logs(network)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(logs.serve)
+        channel = FramedChannel(await accept_one(network))
+        await channel.receive()
+        await channel.send(encode_message(Hello(purpose=Purpose.LOGS, digest=OURS)))
+        await wait_all_tasks_blocked()
+
+        logs.hang_up()
+        logs.put("application", b"for who comes next")
+        await nursery.start(parent_logs(network, ears).serve)
+        assert await logs.finish()
+        nursery.cancel_scope.cancel()
+
+    assert ears.heard == [("application", b"for who comes next")]
+
+
+async def test_whoever_wants_to_know_is_told_that_the_parent_is_lost(
+    autojump_clock: MockClock,
+) -> None:
+    network = MemoryVsock()
+    lost: list[float] = []
+    enclave = enclave_end(network)
+    enclave.on_lost = lambda: lost.append(trio.current_time())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(enclave.serve)
+        channel = FramedChannel(await accept_one(network))
+        await channel.receive()
+        await channel.send(encode_message(Hello(purpose=Purpose.CONTROL, digest=OURS)))
+        await trio.sleep(20)
+        nursery.cancel_scope.cancel()
+
+    assert lost == [pytest.approx(15, abs=1)]
 
 
 def test_cancelled_anywhere_both_ends_leave_nothing_open() -> None:

@@ -31,6 +31,8 @@ _COMMANDS: Final = {
     "proxy": "_proxy",
     "sandbox": "_sandbox",
     "sandbox-enclave": "_sandbox",
+    "vm": "_vm",
+    "vm-nsm": "_vm_nsm",
     "vscproxy": "_drop_in",
     "vsock-proxy": "_drop_in",
 }

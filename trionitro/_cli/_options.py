@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -17,11 +17,13 @@ from trionitro.vsock import network_from
 
 __all__ = [
     "CID",
+    "COMMAND_FOLLOWS",
     "ENDPOINT",
     "FILE",
     "HEX",
     "SECONDS",
     "Parsed",
+    "command_argument",
     "family_options",
     "log_options",
     "network_for",
@@ -81,6 +83,26 @@ ENDPOINT = Parsed("endpoint", parse_endpoint)
 CID = Parsed("cid", parse_cid)
 SECONDS = Parsed("seconds", _seconds)
 HEX = Parsed("hex", _hex)
+
+
+#: What stands behind the manifest is a command of its own, whatever it looks like.
+COMMAND_FOLLOWS: Final = {"allow_interspersed_args": False}
+
+
+def _without_dashes(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Drop what separates the command from the manifest."""
+    return value[1:] if value[:1] == ("--",) else value
+
+
+command_argument = click.argument(
+    "command",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    metavar="[-- COMMAND [ARGS]...]",
+    callback=_without_dashes,
+)
 
 
 def log_options(command: F) -> F:

@@ -12,7 +12,12 @@ from typing import Final
 import click
 
 from trionitro._cli._logging import LogFormat, set_up_logging
-from trionitro._cli._options import FILE, log_options
+from trionitro._cli._options import (
+    COMMAND_FOLLOWS,
+    FILE,
+    command_argument,
+    log_options,
+)
 from trionitro._cli._run import run_async
 from trionitro._exceptions import ConfigError
 from trionitro.manifest import Plan
@@ -28,9 +33,6 @@ from trionitro.sandbox import (
 
 __all__ = ["sandbox", "sandbox_enclave"]
 
-#: What stands behind the manifest is a command of its own, whatever it looks like.
-_COMMAND_FOLLOWS: Final = {"allow_interspersed_args": False}
-
 _STDIN: Final = 0
 
 
@@ -43,22 +45,9 @@ _exports_option = click.option(
 )
 
 
-def _without_dashes(
-    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Drop what separates the command from the manifest."""
-    return value[1:] if value[:1] == ("--",) else value
-
-
-@click.command(context_settings=_COMMAND_FOLLOWS)
+@click.command(context_settings=COMMAND_FOLLOWS)
 @click.argument("manifest", type=FILE, metavar="NITRO.TOML")
-@click.argument(
-    "command",
-    nargs=-1,
-    type=click.UNPROCESSED,
-    metavar="[-- COMMAND [ARGS]...]",
-    callback=_without_dashes,
-)
+@command_argument
 @_exports_option
 @click.option(
     "--kms-keys",
@@ -98,7 +87,7 @@ def sandbox(
     return run_async(run_sandbox, config)
 
 
-@click.command("sandbox-enclave", hidden=True, context_settings=_COMMAND_FOLLOWS)
+@click.command("sandbox-enclave", hidden=True, context_settings=COMMAND_FOLLOWS)
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.argument("manifest", type=FILE)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Final
 
 import attrs
@@ -58,6 +59,10 @@ _LINE_OVERHEAD: Final = 64
 
 #: Seconds for the parent to take the last of what there is to say.
 _PATIENCE: Final = 5.0
+
+
+def _do_nothing() -> None:
+    """Be told something, and leave it at that."""
 
 
 @attrs.frozen(kw_only=True)
@@ -151,6 +156,7 @@ class EnclaveControl:
       port: its port for the control channel.
       digest: of the manifest, 32 bytes.
       heartbeat: seconds between signs of life.
+      on_lost: called when the parent that was there isn't any more.
       stop_wanted: set when the parent asks for the application to be stopped.
 
     """
@@ -160,6 +166,7 @@ class EnclaveControl:
     port: int
     digest: bytes = attrs.field(repr=bytes.hex)
     heartbeat: float
+    on_lost: Callable[[], None] = _do_nothing
     stop_wanted: trio.Event = attrs.field(init=False, factory=trio.Event)
     _outbox: Outbox[State | Exited] = attrs.field(init=False)
     _said_all: bool = attrs.field(init=False, default=False)
@@ -227,6 +234,7 @@ class EnclaveControl:
                 self._told_all.set()
                 return
             _log.warning("lost the parent", problem=lost)
+            self.on_lost()
             if self._said_all and self._exited is not None:
                 # Nobody has said that it came. Told twice, it is still told.
                 self._said_all = False
@@ -292,6 +300,7 @@ class EnclaveLogs:
     _outbox: Outbox[Line] = attrs.field(init=False)
     _said_all: bool = attrs.field(init=False, default=False)
     _told_all: trio.Event = attrs.field(init=False, factory=trio.Event)
+    _connection: trio.CancelScope = attrs.field(init=False, factory=trio.CancelScope)
 
     def __attrs_post_init__(self) -> None:
         self._outbox = Outbox(self.buffer, _weigh)
@@ -305,6 +314,15 @@ class EnclaveLogs:
 
         """
         self._outbox.put(Line(source, text))
+
+    def hang_up(self) -> None:
+        """Leave the parent that is there, and look for one.
+
+        Lines can be sent to a machine that has gone for a long time, and then there is
+        only silence: it takes the heartbeat of the control channel to notice.
+
+        """
+        self._connection.cancel()
 
     async def finish(self, *, patience: float = _PATIENCE) -> bool:
         """Let the rest be told, and :meth:`serve` return.
@@ -334,11 +352,13 @@ class EnclaveLogs:
             hello=Hello(purpose=Purpose.LOGS, digest=self.digest),
         )
         while True:
+            lost: str | None = "it has gone without a word"
             async with await dialler.open_again() as channel:
-                lost = await converse(
-                    functools.partial(self._talk, channel),
-                    functools.partial(self._listen, channel),
-                )
+                with trio.CancelScope() as self._connection:
+                    lost = await converse(
+                        functools.partial(self._talk, channel),
+                        functools.partial(self._listen, channel),
+                    )
             if lost is None:
                 self._told_all.set()
                 return

@@ -41,6 +41,10 @@ _log = structlog.get_logger("trionitro.control")
 #: moment in which it connects again.
 _MOST_CONNECTIONS: Final = 4
 
+#: Seconds in which the lines that an earlier connection has brought must be read. One
+#: whose enclave has gone without a word would never end by itself.
+_REST: Final = 5.0
+
 
 class Listener(Protocol):
     """Who is told what an enclave says. Its methods return at once."""
@@ -265,13 +269,15 @@ class ParentLogs:
     cid: int
     digest: bytes = attrs.field(repr=bytes.hex)
     hear: Callable[[Lines], None]
+    _session: trio.CancelScope = attrs.field(init=False, factory=trio.CancelScope)
 
     async def serve(
         self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Wait for the enclave, and pass on its lines, until cancelled.
 
-        Started when the port is listened on.
+        Started when the port is listened on. An enclave that connects once more takes
+        the place of what was there before.
 
         Raises:
           CannotStartError: if the port can't be listened on.
@@ -287,6 +293,11 @@ class ParentLogs:
         await door.serve(self._hear_all, task_status)
 
     async def _hear_all(self, channel: FramedChannel) -> None:
+        self._session.deadline = trio.current_time() + _REST
+        with trio.CancelScope() as self._session:
+            await self._hear_one(channel)
+
+    async def _hear_one(self, channel: FramedChannel) -> None:
         while True:
             try:
                 message = await receive_message(channel)

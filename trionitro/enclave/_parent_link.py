@@ -59,19 +59,20 @@ class ParentLink:
 
     def __attrs_post_init__(self) -> None:
         manifest = self.plan.manifest
-        self._control = EnclaveControl(
-            network=self.network,
-            parent_cid=manifest.enclave.parent_cid,
-            port=self.plan.control_port,
-            digest=self.plan.digest,
-            heartbeat=manifest.control.heartbeat,
-        )
         self._logs = EnclaveLogs(
             network=self.network,
             parent_cid=manifest.enclave.parent_cid,
             port=self.plan.logs_port,
             digest=self.plan.digest,
             buffer=manifest.logs.buffer,
+        )
+        self._control = EnclaveControl(
+            network=self.network,
+            parent_cid=manifest.enclave.parent_cid,
+            port=self.plan.control_port,
+            digest=self.plan.digest,
+            heartbeat=manifest.control.heartbeat,
+            on_lost=self._logs.hang_up,
         )
         self._journal = Journal(self._logs.put, MAX_LINE)
 

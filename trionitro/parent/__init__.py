@@ -8,6 +8,8 @@ exit code, and its start and end where the manifest has an image.
 from __future__ import annotations
 
 from trionitro.parent._collector import Collector as Collector
+from trionitro.parent._collector import exit_code_of as exit_code_of
+from trionitro.parent._collector import printable as printable
 from trionitro.parent._credentials import BrokerConfig as BrokerConfig
 from trionitro.parent._credentials import CredentialBroker as CredentialBroker
 from trionitro.parent._credentials import run_credential_broker as run_credential_broker

@@ -112,6 +112,10 @@ class ParentHalf:
         """Stop the enclave if it was started here, and let connections finish."""
         self._draining.set()
 
+    def request_stop(self) -> bool:
+        """Ask the enclave to stop its application; tell whether it is there to hear."""
+        return self._control.request_stop()
+
     async def reload(self, plan: Plan) -> None:
         """Go over to another plan of the same enclave.
 
@@ -178,7 +182,7 @@ class ParentHalf:
 
     async def _stop_when_draining(self, enclave: trio.CancelScope) -> None:
         await self._draining.wait()
-        if self._control.request_stop():
+        if self.request_stop():
             patience = self.plan.manifest.enclave.stop_timeout
             with trio.move_on_after(2 * patience):  # its own, and the boot's
                 while self.collector.is_paired and self.collector.end is None:

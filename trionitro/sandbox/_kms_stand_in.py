@@ -23,7 +23,7 @@ from trionitro.kms import CredentialProvider, StaticCredentials, enclave_key_pol
 from trionitro.manifest import Link, Plan
 from trionitro.testing import KmsEmulator, load_kms_keys
 
-__all__ = ["KmsStandIn"]
+__all__ = ["KmsStandIn", "kms_is_wanted"]
 
 _ACCOUNT: Final = "arn:aws:iam::111122223333"
 _ENCLAVE: Final = f"{_ACCOUNT}:role/enclave"
@@ -123,6 +123,25 @@ class KmsStandIn:
             link.parent, forward=UnixEndpoint(self._path), family=None
         )
         return attrs.evolve(link, parent=parent)
+
+
+def kms_is_wanted(plan: Plan, keys: str | None) -> bool:
+    """Tell whether ``[sandbox]`` has ``kms_emulator``.
+
+    Args:
+      plan: of the manifest.
+      keys: a file of keys for it, or None.
+
+    Raises:
+      ConfigError: if there are keys for it, and it isn't wanted.
+
+    """
+    if keys is not None and not plan.manifest.sandbox.kms_emulator:
+        raise ConfigError(
+            "--kms-keys is for an emulated KMS: write kms_emulator = true in"
+            " [sandbox], or leave it out"
+        )
+    return plan.manifest.sandbox.kms_emulator
 
 
 def _kms_hosts(plan: Plan) -> dict[str, str]:

@@ -17,7 +17,7 @@ import attrs
 
 from trionitro.manifest import Plan
 
-__all__ = ["Place"]
+__all__ = ["TRUST_VARIABLES", "Place", "trust_bundle"]
 
 #: What a developer's environment has that an enclave's hasn't: ways out that aren't
 #: there, and credentials that would come before those that the manifest gives.
@@ -30,7 +30,7 @@ _FOREIGN: Final = re.compile(
 )
 
 #: Where programs look for the authorities to trust.
-_TRUST: Final = (
+TRUST_VARIABLES: Final = (
     "AWS_CA_BUNDLE",
     "CURL_CA_BUNDLE",
     "REQUESTS_CA_BUNDLE",
@@ -86,9 +86,7 @@ class Place:
 
     def write_trust(self, authority: bytes) -> None:
         """Write the certificates to trust: ``authority`` (PEM), and the machine's."""
-        system = ssl.create_default_context().get_ca_certs(binary_form=True)
-        certificates = map(ssl.DER_cert_to_PEM_cert, system)
-        self.trust.write_bytes(authority + "".join(certificates).encode())
+        self.trust.write_bytes(trust_bundle(authority))
 
     def environment(self, plan: Plan, inherited: Mapping[str, str]) -> dict[str, str]:
         """Return the environment of the enclave's half, and so of what it starts.
@@ -105,7 +103,7 @@ class Place:
         }
         trust = {}
         if plan.manifest.sandbox.kms_emulator:
-            trust = dict.fromkeys(_TRUST, str(self.trust))
+            trust = dict.fromkeys(TRUST_VARIABLES, str(self.trust))
         return {
             **kept,
             # A developer's own files of credentials would come first as well.
@@ -115,3 +113,10 @@ class Place:
             "TRIONITRO_NSM": f"unix:{self.nsm}",
             **trust,
         }
+
+
+def trust_bundle(authority: bytes) -> bytes:
+    """Return certificates to trust, as PEM: ``authority``, and this machine's."""
+    system = ssl.create_default_context().get_ca_certs(binary_form=True)
+    certificates = map(ssl.DER_cert_to_PEM_cert, system)
+    return authority + "".join(certificates).encode()

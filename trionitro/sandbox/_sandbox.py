@@ -13,32 +13,30 @@ emulators in this process. Everything else is what runs in production.
 
 from __future__ import annotations
 
-import signal
-import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
-import structlog
 import trio
 
 from trionitro._control import Lines, State
 from trionitro._exceptions import CannotStartError, ConfigError
+from trionitro.abc import VsockNetwork
 from trionitro.attestation import parse_roots
 from trionitro.kms import CredentialProvider
 from trionitro.manifest import Plan, make_plan, read_manifest
 from trionitro.nsm import ZERO_PCR
 from trionitro.parent import Collector, ParentHalf
 from trionitro.sandbox._enclave_process import EnclaveProcess
-from trionitro.sandbox._kms_stand_in import KmsStandIn
+from trionitro.sandbox._kms_stand_in import KmsStandIn, kms_is_wanted
 from trionitro.sandbox._measurements import measurements_of
 from trionitro.sandbox._place import Place
-from trionitro.testing import BootMeasurements, NsmEmulator, serve_nsm
+from trionitro.sandbox._signals import run_obeying_signals
+from trionitro.testing import NsmEmulator, serve_nsm
 from trionitro.vsock import LocalVsock
 
-__all__ = ["SandboxConfig", "read_sandbox_plan", "run_sandbox"]
-
-_log = structlog.get_logger("trionitro.sandbox")
+__all__ = ["SandboxConfig", "half_on", "read_sandbox_plan", "run_sandbox"]
 
 
 def read_sandbox_plan(manifest: str, command: Sequence[str] = ()) -> Plan:
@@ -97,60 +95,40 @@ async def run_sandbox(config: SandboxConfig) -> int:
       KeyboardInterrupt: if a signal ended it at once.
 
     """
-    code = None
-    # From here on a signal is a cancellation at most: it can't come between making a
-    # thing and remembering to remove it.
-    with trio.open_signal_receiver(
-        signal.SIGINT, signal.SIGTERM, signal.SIGHUP
-    ) as signals:
-        async with trio.open_nursery() as nursery:
-            with tempfile.TemporaryDirectory(prefix="trionitro-sandbox-") as directory:
-                sandbox = await _Sandbox.make(config, Place(Path(directory)))
-                nursery.start_soon(_obey, signals, sandbox, nursery.cancel_scope)
-                code = await sandbox.run()
-            nursery.cancel_scope.cancel()
-    if code is None:
-        raise KeyboardInterrupt
-    return code
-
-
-async def _obey(
-    signals: AsyncIterator[int], sandbox: _Sandbox, everything: trio.CancelScope
-) -> None:
-    name = signal.Signals(await anext(signals)).name
-    _log.info("stopping", signal=name)
-    sandbox.enclave.stop()
-    name = signal.Signals(await anext(signals)).name
-    _log.warning("stopping at once", signal=name)
-    everything.cancel()
+    return await run_obeying_signals(
+        "trionitro-sandbox-", functools.partial(_Sandbox.make, config)
+    )
 
 
 @attrs.frozen(kw_only=True)
 class _Sandbox:
-    """What there is of it, put together but not started.
-
-    Attributes:
-      enclave: its enclave's half.
-
-    """
+    """What there is of it, put together but not started."""
 
     _place: Place
     _nsm: NsmEmulator
     _kms: KmsStandIn | None
     _half: ParentHalf
-    enclave: EnclaveProcess
+    _enclave: EnclaveProcess
 
     @classmethod
-    async def make(cls, config: SandboxConfig, place: Place) -> _Sandbox:
+    async def make(cls, config: SandboxConfig, directory: Path) -> _Sandbox:
         """Write the files and put it together, which reads some."""
-        return await trio.to_thread.run_sync(cls._make, config, place)
+        return await trio.to_thread.run_sync(cls._make, config, Place(directory))
 
     @classmethod
     def _make(cls, config: SandboxConfig, place: Place) -> _Sandbox:
         plan = config.plan
         measurements = measurements_of(plan)
         nsm = NsmEmulator(measurements)
-        kms = _kms_of(config, place, nsm, measurements)
+        kms = None
+        if kms_is_wanted(plan, config.kms_keys):
+            kms = KmsStandIn.make(
+                plan,
+                directory=place.directory,
+                roots=parse_roots(nsm.root_pem),
+                pcr0=measurements.pcrs().get(0, ZERO_PCR),
+                keys=config.kms_keys,
+            )
         place.write_files(plan)
         if kms is not None:
             place.write_trust(kms.emulator.ca_pem)
@@ -158,7 +136,13 @@ class _Sandbox:
             place=place,
             nsm=nsm,
             kms=kms,
-            half=_half_of(config, place, kms),
+            half=half_on(
+                plan,
+                kms=kms,
+                provider_of=config.provider_of,
+                network=LocalVsock(place.vsock, plan.manifest.enclave.parent_cid),
+                collector=_QuietCollector(plan.manifest.enclave.name),
+            ),
             enclave=EnclaveProcess(
                 command=config.inside(place.directory),
                 environment=place.environment(plan, config.environ),
@@ -175,9 +159,14 @@ class _Sandbox:
             except OSError as exc:
                 raise CannotStartError(exc.strerror or str(exc)) from exc
             await services.start(self._half.serve)
-            code = await self.enclave.run()
+            code = await self._enclave.run()
             services.cancel_scope.cancel()
         return code
+
+    def stop(self) -> bool:
+        """Stop the enclave's half, which always obeys."""
+        self._enclave.stop()
+        return True
 
 
 class _QuietCollector(Collector):
@@ -191,39 +180,33 @@ class _QuietCollector(Collector):
         """Drop lines: they are on the console."""
 
 
-def _kms_of(
-    config: SandboxConfig,
-    place: Place,
-    nsm: NsmEmulator,
-    measurements: BootMeasurements,
-) -> KmsStandIn | None:
-    if not config.plan.manifest.sandbox.kms_emulator:
-        if config.kms_keys is not None:
-            raise ConfigError(
-                "--kms-keys is for an emulated KMS: write kms_emulator = true in"
-                " [sandbox], or leave it out"
-            )
-        return None
-    return KmsStandIn.make(
-        config.plan,
-        directory=place.directory,
-        roots=parse_roots(nsm.root_pem),
-        pcr0=measurements.pcrs().get(0, ZERO_PCR),
-        keys=config.kms_keys,
-    )
+def half_on(
+    plan: Plan,
+    *,
+    kms: KmsStandIn | None,
+    provider_of: Callable[[str], CredentialProvider],
+    network: VsockNetwork,
+    collector: Collector,
+) -> ParentHalf:
+    """Return the parent's half of a plan, whose enclave somebody else starts.
 
+    Args:
+      plan: the enclave's.
+      kms: what stands in for KMS, if anything does: credentials are for that then.
+      provider_of: finds whose AWS credentials the enclave gets otherwise.
+      network: the vsock.
+      collector: hears the enclave.
 
-def _half_of(config: SandboxConfig, place: Place, kms: KmsStandIn | None) -> ParentHalf:
-    plan = config.plan if kms is None else kms.redirected
-    manifest, provider = plan.manifest, None
+    """
+    credentials, provider = plan.manifest.credentials, None
     if kms is not None:
-        provider = kms.provider
-    elif manifest.credentials is not None:
-        provider = config.provider_of(manifest.credentials.source)
+        plan, provider = kms.redirected, kms.provider
+    elif credentials is not None:
+        provider = provider_of(credentials.source)
     return ParentHalf(
         # Nothing is started with nitro-cli, whatever the manifest has for it.
-        plan=attrs.evolve(plan, manifest=attrs.evolve(manifest, image=None)),
-        network=LocalVsock(place.vsock, manifest.enclave.parent_cid),
+        plan=attrs.evolve(plan, manifest=attrs.evolve(plan.manifest, image=None)),
+        network=network,
         provider=provider,
-        collector=_QuietCollector(manifest.enclave.name),
+        collector=collector,
     )

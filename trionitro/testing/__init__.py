@@ -18,4 +18,5 @@ from trionitro.testing._nsm_contract import check_nsm_device as check_nsm_device
 from trionitro.testing._nsm_emulator import NsmEmulator as NsmEmulator
 from trionitro.testing._nsm_server import serve_nsm as serve_nsm
 from trionitro.testing._pcr_bank import BootMeasurements as BootMeasurements
+from trionitro.testing._resigning_nsm import ResigningNsm as ResigningNsm
 from trionitro.testing._vhost_guest import VhostUserGuest as VhostUserGuest

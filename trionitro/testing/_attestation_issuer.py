@@ -11,10 +11,11 @@ from __future__ import annotations
 import datetime as dt
 import enum
 from collections.abc import Callable, Mapping
-from typing import Final, final
+from typing import Final, Self, final
 
 import attrs
 import cbor2
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -87,6 +88,36 @@ class AttestationIssuer:
     def root_pem(self) -> bytes:
         """The root's certificate: what a verifier must be told to trust."""
         return self.root.certificate.public_bytes(serialization.Encoding.PEM)
+
+    @classmethod
+    def from_private_pem(cls, pem: bytes) -> Self:
+        """Return the issuer that :meth:`private_pem` was called on, or its twin.
+
+        Raises:
+          ValueError: if ``pem`` has no private key and certificate in it.
+
+        """
+        key = serialization.load_pem_private_key(pem, password=None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise ValueError("the key is of no curve")  # noqa: TRY004  wrong text
+        certificate = x509.load_pem_x509_certificate(pem)
+        return cls(SigningCertificate(certificate, key, root_profile()))
+
+    def private_pem(self) -> bytes:
+        """Return the root with its private key: whoever has these can be the issuer.
+
+        An emulator's in another process, for example, whose documents are then
+        trusted by whoever trusts this root.
+
+        """
+        return (
+            self.root.key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+            + self.root_pem
+        )
 
     def issue(
         self,

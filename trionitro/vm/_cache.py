@@ -21,7 +21,7 @@ from pathlib import Path
 
 import structlog
 
-__all__ = ["cache_directory", "cached", "cached_path", "code_of"]
+__all__ = ["build_log", "cache_directory", "cached", "cached_path", "code_of"]
 
 _log = structlog.get_logger("trionitro.vm")
 
@@ -38,6 +38,11 @@ def cache_directory() -> Path:
     directory = Path(chosen) if chosen else Path(caches, "trionitro", "guest")
     directory.mkdir(parents=True, exist_ok=True)
     return directory
+
+
+def build_log() -> Path:
+    """Return the file that has what all builds printed."""
+    return cache_directory() / "build.log"
 
 
 def cached_path(name: str, *recipe: str) -> Path:

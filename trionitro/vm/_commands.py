@@ -21,7 +21,17 @@ _WIDTH: Final = 300
 
 
 class KitError(CannotStartError):
-    """Raised when there can be no guest; the message says why, and what to do."""
+    """Raised when there can be no guest; the message says why, and what to do.
+
+    Attributes:
+      said: the end of what a program printed that failed; it has line ends in it.
+
+    """
+
+    def __init__(self, message: str, said: str = "") -> None:
+        """Take the message, and what was printed."""
+        super().__init__(message)
+        self.said = said
 
 
 def output_of(*words: str) -> str:
@@ -36,7 +46,7 @@ def output_of(*words: str) -> str:
     except OSError as error:
         raise KitError(f"can't run {words[0]}: {error.strerror}") from error
     if finished.returncode != 0:
-        raise KitError(_failure(words, finished.returncode, finished.stderr))
+        raise _failure(words, finished.returncode, finished.stderr)
     return finished.stdout
 
 
@@ -57,7 +67,7 @@ def run_logged(
       given: its standard input.
 
     Raises:
-      KitError: if it failed or isn't there; the end of its output is in the message.
+      KitError: if it failed or isn't there; the end of its output is in it.
 
     """
     with log.open("ab") as output:
@@ -76,9 +86,14 @@ def run_logged(
             raise KitError(f"can't run {words[0]}: {error.strerror}") from error
     if finished.returncode != 0:
         said = log.read_bytes()[start:].decode(errors="replace")
-        raise KitError(_failure(words, finished.returncode, said))
+        raise _failure(words, finished.returncode, said, log)
 
 
-def _failure(words: tuple[str, ...], status: int, said: str) -> str:
-    lines = "\n".join(line[:_WIDTH] for line in said.splitlines()[-_SHOWN:])
-    return f"{' '.join(words[:3])} … failed with exit code {status}:\n{lines}"
+def _failure(
+    words: tuple[str, ...], status: int, said: str, log: Path | None = None
+) -> KitError:
+    lines = [line[:_WIDTH] for line in said.splitlines() if line.strip()][-_SHOWN:]
+    last = lines[-1].strip() if lines else "it said nothing"
+    more = f"; more is in {log}" if log else ""
+    what = f"{' '.join(words[:3])} … failed with exit code {status}"
+    return KitError(f"{what}: {last}{more}", "\n".join(lines))

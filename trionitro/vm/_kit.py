@@ -10,14 +10,20 @@ from typing import final
 import attrs
 
 from trionitro.vm._apt import Apt
-from trionitro.vm._cache import cache_directory, cached
+from trionitro.vm._cache import build_log, cached
 from trionitro.vm._kernel import KERNEL, MODULES, build_kernel, kernel_path
-from trionitro.vm._packages import check_machine, install_missing
+from trionitro.vm._package import (
+    PACKAGE,
+    build_package,
+    own_requirements,
+    package_path,
+)
+from trionitro.vm._packages import check_installed, check_machine, install_missing
 from trionitro.vm._qemu import BINARY, build_qemu, qemu_path
 from trionitro.vm._rootfs import ROOTFS, build_rootfs, rootfs_path
 from trionitro.vm._site import SITE, build_site, site_path
 
-__all__ = ["Kit", "build_kit"]
+__all__ = ["Kit", "build_enclave_kit", "build_kit", "install_packages"]
 
 
 @final
@@ -48,8 +54,7 @@ class _Part:
 def build_kit(requirements: tuple[str, ...] = ()) -> Kit:
     """Return a kit; build what isn't in the cache.
 
-    What must be installed for that is installed. Nothing is fetched when all is in
-    the cache.
+    Nothing is fetched when all is in the cache.
 
     Args:
       requirements: of the Python packages that the guest has, as pip takes
@@ -60,8 +65,8 @@ def build_kit(requirements: tuple[str, ...] = ()) -> Kit:
 
     """
     check_machine()
-    log = cache_directory() / "build.log"
-    install_missing(log)
+    log = build_log()
+    check_installed()
     apt = Apt()
     if not apt.has_lists() or not _is_whole(_parts(apt, requirements)):
         apt.update(log)
@@ -74,6 +79,33 @@ def build_kit(requirements: tuple[str, ...] = ()) -> Kit:
         kernel=kernel / KERNEL,
         archives=(rootfs / ROOTFS, kernel / MODULES, *(path / SITE for path in site)),
     )
+
+
+def build_enclave_kit(requirements: tuple[str, ...] = ()) -> Kit:
+    """Return a kit as :func:`build_kit` does, with this package in it too.
+
+    Args:
+      requirements: of more Python packages than this one requires.
+
+    Raises:
+      KitError: if it can't be built.
+
+    """
+    kit = build_kit((*own_requirements(), *requirements))
+    part = _Part(package_path(), build_package)
+    cached(part.path, partial(_build, part, build_log()))
+    return attrs.evolve(kit, archives=(*kit.archives, part.path / PACKAGE))
+
+
+def install_packages() -> None:
+    """Install what building and running guests takes, as far as it is missing.
+
+    Raises:
+      KitError: if that can't be, here or by this user; the message says what is
+          missing.
+
+    """
+    install_missing(build_log())
 
 
 def _parts(apt: Apt, requirements: tuple[str, ...]) -> tuple[_Part, ...]:

@@ -40,6 +40,8 @@ class Machine:
         ``/dev/kvm`` that is there need not work.
       processors: how many it has.
       memory_mib: how much memory it has; all of its files are in it too.
+      vsock: the socket of whoever is the device of its vsock, which speaks vhost-user
+        as :class:`~trionitro.vsock.VhostUserVsock` does; without one it has none.
       devices: more arguments for QEMU.
 
     """
@@ -50,15 +52,16 @@ class Machine:
     )
     processors: int = 2
     memory_mib: int = 1024
+    vsock: Path | None = None
     devices: tuple[str, ...] = NSM_DEVICE
 
-    def command(self, archive: Path, results: Path) -> list[str]:
+    def command(self, archive: Path, results: Path | None) -> list[str]:
         """Return the command that boots it.
 
         Args:
           archive: the initial ramdisk.
           results: the file that what the guest sends to its first serial port for
-            data is written to.
+            data is written to; None if it has no such port.
 
         """
         processor = "host" if self.accelerator.startswith("kvm") else "max"
@@ -71,8 +74,33 @@ class Machine:
             *("-serial", "stdio"),
             *("-kernel", str(self.kit.kernel), "-initrd", str(archive)),
             *("-append", " ".join(_KERNEL_OPTIONS)),
-            *("-device", "virtio-serial-pci"),
-            *("-chardev", f"file,id=results,path={results}"),
-            *("-device", "virtserialport,chardev=results,name=results"),
+            *_port_to(results),
+            *self._vsock_device(),
             *self.devices,
         ]
+
+    def _vsock_device(self) -> tuple[str, ...]:
+        if self.vsock is None:
+            return ()
+        # Memory that the device's other end can map too, sealed against shrinking.
+        memory = f"memory-backend-memfd,id=memory,size={self.memory_mib}M,share=on"
+        return (
+            *("-object", memory, "-machine", "memory-backend=memory"),
+            *("-chardev", f"socket,id=vsock,path={_quoted(self.vsock)}"),
+            *("-device", "vhost-user-vsock-pci,chardev=vsock"),
+        )
+
+
+def _port_to(results: Path | None) -> tuple[str, ...]:
+    if results is None:
+        return ()
+    return (
+        *("-device", "virtio-serial-pci"),
+        *("-chardev", f"file,id=results,path={_quoted(results)}"),
+        *("-device", "virtserialport,chardev=results,name=results"),
+    )
+
+
+def _quoted(path: Path) -> str:
+    """Return a path as a part of an option; there a comma separates, and two don't."""
+    return str(path).replace(",", ",,")

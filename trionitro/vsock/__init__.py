@@ -15,4 +15,5 @@ from trionitro.vsock._kernel import KernelVsock as KernelVsock
 from trionitro.vsock._local import LocalVsock as LocalVsock
 from trionitro.vsock._stream import SocketVsockListener as SocketVsockListener
 from trionitro.vsock._stream import SocketVsockStream as SocketVsockStream
+from trionitro.vsock._vhost_user import VhostUserSwitch as VhostUserSwitch
 from trionitro.vsock._vhost_user import VhostUserVsock as VhostUserVsock

@@ -9,7 +9,13 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tests.vsock.vhost_user.worlds import RudeGuest, open_world, rude_guest, serving
+from tests.vsock.vhost_user.worlds import (
+    RudeGuest,
+    hear_all,
+    open_world,
+    rude_guest,
+    serving,
+)
 from trionitro.abc import VsockListener, VsockStream
 from trionitro.vsock import VhostUserVsock
 from trionitro.vsock._vhost_user import _exchange
@@ -411,23 +417,7 @@ async def test_all_who_send_have_their_turn(tmp_path: Path) -> None:
             (await network.open_stream(16, 8000), await listener.accept())
             for _ in range(5)
         ]
-        heard = [0] * len(ends)
-
-        async def say(stream: VsockStream) -> None:
-            while True:
-                await stream.send_all(bytes(2**16))
-
-        async def hear(number: int, stream: VsockStream) -> None:
-            while True:
-                heard[number] += len(await stream.receive_some())
-
-        async with trio.open_nursery() as nursery:
-            for number, (sender, receiver) in enumerate(ends):
-                nursery.start_soon(say, sender)
-                nursery.start_soon(hear, number, receiver)
-            while sum(heard) < 2**24:
-                await trio.lowlevel.checkpoint()
-            nursery.cancel_scope.cancel()
+        heard = await hear_all(ends, 2**24)
 
     assert min(heard) > max(heard) / 4
 

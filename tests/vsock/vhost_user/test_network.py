@@ -13,13 +13,14 @@ from trio.testing import wait_all_tasks_blocked
 
 from tests.vsock.vhost_user.fds import open_fds
 from tests.vsock.vhost_user.worlds import (
+    connect,
     open_world,
     rude_guest,
     serving,
 )
 from trionitro import Ending, relay
 from trionitro._unix import open_unix_stream
-from trionitro.abc import VsockAddress, VsockNetwork, VsockStream
+from trionitro.abc import VsockAddress, VsockStream
 from trionitro.testing import (
     VhostUserGuest,
     cancel_at_every_step,
@@ -39,15 +40,6 @@ from trionitro.vsock._vhost_user._packets import Operation
 @pytest.fixture(name="path")
 def _path(tmp_path: Path) -> Path:
     return tmp_path / "v.sock"
-
-
-async def connect(
-    dialling: VsockNetwork, listening: VsockNetwork, cid: int
-) -> tuple[VsockStream, VsockStream]:
-    """Make a connection, and return its dialling and its listening end."""
-    async with await listening.open_listener(8000) as listener:
-        stream = await dialling.open_stream(cid, 8000)
-        return stream, await listener.accept()
 
 
 async def exchange(left: VsockStream, right: VsockStream) -> None:

@@ -37,21 +37,12 @@ READY: Final = 9000
 
 LARGE: Final = bytes(range(256)) * 2**14
 
-#: The memory that is shared, and the device that we are; kit's machines have 1 GiB.
-DEVICE: Final = (
-    *("-object", "memory-backend-memfd,id=memory,size=1024M,share=on"),
-    *("-machine", "memory-backend=memory"),
-    *("-chardev", "socket,id=vsock,path={path}"),
-    *("-device", "vhost-user-vsock-pci,chardev=vsock"),
-)
-
 
 @asynccontextmanager
 async def guest_on(network: VhostUserVsock, out: Path) -> AsyncIterator[None]:
     """Boot a guest, and let it end by itself."""
-    devices = tuple(word.format(path=network.socket_path) for word in DEVICE)
-    kit = await trio.to_thread.run_sync(build_kit, ())
-    machine = Machine(kit=kit, devices=devices)
+    kit = await trio.to_thread.run_sync(build_kit)
+    machine = Machine(kit=kit, vsock=Path(network.socket_path), devices=())
     work = Path(__file__).with_name("guest")
     async with trio.open_nursery() as nursery:
         await nursery.start(network.serve)

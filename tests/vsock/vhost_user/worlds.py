@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import attrs
 import trio
 
 from trionitro._unix import open_unix_stream
+from trionitro.abc import VsockNetwork, VsockStream
 from trionitro.testing import VhostUserGuest
 from trionitro.testing._driver_rings import DriverRings, new_memory
 from trionitro.testing._vhost_vmm import VhostUserVmm
@@ -24,7 +25,45 @@ from trionitro.vsock._vhost_user._packets import (
     encode_header,
 )
 
-__all__ = ["RudeGuest", "open_world", "rude_guest", "serving"]
+__all__ = ["RudeGuest", "connect", "hear_all", "open_world", "rude_guest", "serving"]
+
+
+async def connect(
+    dialling: VsockNetwork, listening: VsockNetwork, cid: int
+) -> tuple[VsockStream, VsockStream]:
+    """Make a connection, and return its dialling and its listening end."""
+    async with await listening.open_listener(8000) as listener:
+        stream = await dialling.open_stream(cid, 8000)
+        return stream, await listener.accept()
+
+
+async def hear_all(
+    pairs: Sequence[tuple[VsockStream, VsockStream]], size: int
+) -> list[int]:
+    """Have all senders talk, until receivers have heard ``size`` bytes together.
+
+    Returns:
+      How many bytes each has heard.
+
+    """
+    heard = [0] * len(pairs)
+
+    async def say(stream: VsockStream) -> None:
+        while True:
+            await stream.send_all(bytes(2**16))
+
+    async def hear(number: int, stream: VsockStream) -> None:
+        while True:
+            heard[number] += len(await stream.receive_some())
+
+    async with trio.open_nursery() as nursery:
+        for number, (sender, receiver) in enumerate(pairs):
+            nursery.start_soon(say, sender)
+            nursery.start_soon(hear, number, receiver)
+        while sum(heard) < size:
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    return heard
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ memory, takes packets from its virtqueues, and makes streams of them.
     _exchange, _stream                       connections as streams
     _memory, _virtqueue, _barrier, _rings    packets in and out of a guest's memory
     _messages, _ancillary, _device           what the VMM says about all that
+    _switch                                  from one guest to another
     _session, _network                       sockets, tasks, and the public face
 
 """
@@ -17,3 +18,4 @@ memory, takes packets from its virtqueues, and makes streams of them.
 from __future__ import annotations
 
 from trionitro.vsock._vhost_user._network import VhostUserVsock as VhostUserVsock
+from trionitro.vsock._vhost_user._switch import VhostUserSwitch as VhostUserSwitch

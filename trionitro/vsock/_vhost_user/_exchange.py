@@ -28,6 +28,7 @@ from trionitro.vsock._vhost_user._packets import (
     STREAM,
     Operation,
     Packet,
+    encode_part,
     encode_refusal,
 )
 from trionitro.vsock._vhost_user._stream import PacketStream
@@ -81,6 +82,13 @@ class Transport(Protocol):
         """Let the peer see what was sent."""
 
 
+class Sender(Protocol):
+    """Who waits to send."""
+
+    def notice(self) -> None:
+        """Look whether it is its turn."""
+
+
 @final
 @attrs.define(eq=False)
 class Exchange:
@@ -93,6 +101,7 @@ class Exchange:
       limits: what the peer may take up.
       on_nonsense: called when the peer makes sending impossible.
       transport: where packets go out; None while the peer is not running.
+      is_over: whether the peer has come to its end.
 
     """
 
@@ -102,6 +111,7 @@ class Exchange:
     limits: Limits
     on_nonsense: Callable[[ProtocolError], None]
     transport: Transport | None = None
+    is_over: bool = attrs.field(default=False, init=False)
     _streams: dict[_Key, PacketStream] = attrs.field(factory=dict)
     # What the peer has closed counts until it is closed here as well: what it sent
     # before may wait to be read.
@@ -109,12 +119,11 @@ class Exchange:
     _waiting: deque[tuple[Connection, Operation, int] | bytes] = attrs.field(
         factory=deque
     )
-    _queue: dict[PacketStream, None] = attrs.field(factory=dict)
+    _queue: dict[Sender, None] = attrs.field(factory=dict)
     _closing: dict[PacketStream, float] = attrs.field(factory=dict)
     _someone_closes: trio.lowlevel.ParkingLot = attrs.field(
         factory=trio.lowlevel.ParkingLot
     )
-    _is_over: bool = False
 
     async def connect(self, cid: int, port: int) -> PacketStream:
         """Connect to ``port`` of the peer, as our own ``cid``.
@@ -174,18 +183,18 @@ class Exchange:
                 self.transport.flush()
         self.pass_on()
 
-    def may_send(self, stream: PacketStream) -> bool:
-        """Whether there is a buffer, and it is ``stream``'s turn."""
-        first = next(iter(self._queue), stream)
-        return first is stream and self._has_room()
+    def may_send(self, sender: Sender) -> bool:
+        """Whether there is a buffer, and it is ``sender``'s turn."""
+        first = next(iter(self._queue), sender)
+        return first is sender and self._has_room()
 
-    def join_queue(self, stream: PacketStream) -> None:
-        """Have ``stream`` noticed when there is a buffer and all before it had one."""
-        self._queue.setdefault(stream)
+    def join_queue(self, sender: Sender) -> None:
+        """Have ``sender`` noticed when there is a buffer and all before it had one."""
+        self._queue.setdefault(sender)
 
-    def leave_queue(self, stream: PacketStream) -> None:
-        """Forget that ``stream`` waits; then :meth:`pass_on`."""
-        self._queue.pop(stream, None)
+    def leave_queue(self, sender: Sender) -> None:
+        """Forget that ``sender`` waits; then :meth:`pass_on`."""
+        self._queue.pop(sender, None)
 
     def pass_on(self) -> None:
         """Notice the next one who waits for a buffer, if there is one."""
@@ -215,6 +224,32 @@ class Exchange:
         transport.flush()
         return sent
 
+    def carry(self, packets: deque[Packet]) -> None:
+        """Send packets of others as they are, as far as there is room, within limits.
+
+        Args:
+          packets: the first of them that are for this peer are taken out. Data is cut
+              to fit, and what is left of it stays.
+
+        """
+        transport, sent = self.transport, 0
+        for _ in range(_TURN_PACKETS):
+            if not packets or packets[0].dst_cid != self.peer_cid:
+                break
+            if transport is None or (room := self._room()) is None:
+                break
+            packet = packets[0]
+            part = packet.payload[sent : sent + room]
+            transport.put(encode_part(packet, len(part)), part)
+            sent += len(part)
+            if sent == len(packet.payload):
+                packets.popleft()
+                sent = 0
+        if sent:
+            packets[0] = packets[0]._replace(payload=packets[0].payload[sent:])
+        if transport is not None:
+            transport.flush()
+
     def hang_up(self, stream: PacketStream) -> None:
         """Close a stream's connection; the peer has a while to confirm it."""
         connection = stream.connection
@@ -230,7 +265,7 @@ class Exchange:
 
     def break_off(self) -> None:
         """Break all connections: there is no peer any more."""
-        self._is_over = True
+        self.is_over = True
         self._waiting.clear()
         self.transport = None
         for key in [*self._streams]:
@@ -238,6 +273,8 @@ class Exchange:
             stream.connection.vanish()
             self._forget(key)
             stream.notice()
+        for sender in [*self._queue]:
+            sender.notice()
         self._someone_closes.unpark_all()
 
     async def reset_what_lingers(self) -> None:
@@ -248,7 +285,7 @@ class Exchange:
         to forcibly disconnect" (virtio 1.2, 5.10.6.6).
 
         """
-        while not self._is_over:
+        while not self.is_over:
             if not self._closing:
                 await self._someone_closes.park()
                 continue

@@ -19,6 +19,7 @@ from trionitro.vsock._ports import check_address
 from trionitro.vsock._vhost_user._exchange import Exchange, Limits
 from trionitro.vsock._vhost_user._session import Session
 from trionitro.vsock._vhost_user._stream import PacketStream
+from trionitro.vsock._vhost_user._switch import VhostUserSwitch
 
 __all__ = ["VhostUserVsock"]
 
@@ -74,6 +75,7 @@ class VhostUserVsock(VsockNetwork):
       buffer_size: how many bytes each connection holds here while nobody reads.
       max_connections: how many connections there may be until they are closed here;
           those above are refused.
+      switch: joins the guest with others; one that is its own leads nowhere.
 
     """
 
@@ -87,6 +89,7 @@ class VhostUserVsock(VsockNetwork):
     max_connections: int = attrs.field(
         default=_MAX_CONNECTIONS, validator=attrs.validators.ge(1)
     )
+    switch: VhostUserSwitch = attrs.field(factory=VhostUserSwitch)
     _ports: PortTable = attrs.field(init=False)
     _exchange: Exchange | None = attrs.field(default=None, init=False)
     _started: trio.lowlevel.ParkingLot = attrs.field(
@@ -119,7 +122,8 @@ class VhostUserVsock(VsockNetwork):
         and logged.
 
         Raises:
-          OSError: if nobody can listen on the socket's path.
+          OSError: if nobody can listen on the socket's path, or the switch has a
+              guest with one of the two CIDs.
 
         Cancellation:
           All connections are broken, and the socket is removed.
@@ -127,8 +131,9 @@ class VhostUserVsock(VsockNetwork):
         """
         listener = await open_unix_listener(self.socket_path)
         async with listener:
-            task_status.started()
-            await trio.serve_listeners(self._take, [listener])
+            with self.switch.joined(self.guest_cid, self._cid):
+                task_status.started()
+                await trio.serve_listeners(self._take, [listener])
 
     async def wait_for_guest(self) -> None:
         """Wait until the guest has started its vsock driver; it may be so already."""
@@ -182,7 +187,9 @@ class VhostUserVsock(VsockNetwork):
             self._place.release()
 
     async def _serve_vmm(self, sock: trio.socket.SocketType) -> None:
-        session = Session(sock, self.guest_cid, self._new_exchange, self._set_exchange)
+        session = Session(
+            sock, self.guest_cid, self._new_exchange, self._set_exchange, self.switch
+        )
         try:
             await session.run()
         except ProtocolError as problem:
@@ -201,5 +208,6 @@ class VhostUserVsock(VsockNetwork):
 
     def _set_exchange(self, exchange: Exchange | None) -> None:
         self._exchange = exchange
+        self.switch.attach(self.guest_cid, exchange)
         if exchange is not None:
             self._started.unpark_all()

@@ -25,6 +25,7 @@ __all__ = [
     "decode_packet_untrusted",
     "encode_addresses",
     "encode_header",
+    "encode_part",
     "encode_refusal",
 ]
 
@@ -152,6 +153,11 @@ def encode_header(
 
     """
     return addresses + _REST.pack(length, STREAM, operation, flags, *credit)
+
+
+def encode_part(packet: Packet, length: int) -> bytes:
+    """Write the header of ``packet`` again, for ``length`` bytes of its data."""
+    return _HEADER.pack(*packet[:4], length, *packet[5:10])
 
 
 def encode_refusal(packet: Packet) -> bytes:

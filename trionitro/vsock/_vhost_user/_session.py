@@ -23,6 +23,7 @@ from trionitro.vsock._vhost_user._messages import (
 )
 from trionitro.vsock._vhost_user._rings import DeviceRings
 from trionitro.vsock._vhost_user._signals import close_watched, wait_signalled
+from trionitro.vsock._vhost_user._switch import Forwarder, VhostUserSwitch
 
 __all__ = ["Session"]
 
@@ -41,6 +42,7 @@ class Session:
           its guest makes no sense.
       on_guest: called with the exchange of each guest that starts, and with None when
           there is none any more.
+      switch: leads to other guests.
 
     """
 
@@ -48,11 +50,12 @@ class Session:
     _guest_cid: int
     _new_exchange: NewExchange
     _on_guest: Callable[[Exchange | None], None]
+    _switch: VhostUserSwitch
     _device: Device = attrs.field(init=False)
     _nursery: trio.Nursery = attrs.field(init=False)
     _rings: DeviceRings | None = None
     _serving: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    _exchange: Exchange | None = None
+    _forwarder: Forwarder | None = None
     _problem: ProtocolError | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -128,46 +131,51 @@ class Session:
         # This frees the eventfds at once: the next to wait for one may be there before
         # those who do so now have ended.
         self._serving.cancel()
-        if self._exchange is not None:
-            self._exchange.transport = None
+        if self._forwarder is not None:
+            self._forwarder.exchange.transport = None
         self._rings = rings = self._device.rings
         if rings is not None:
-            exchange = self._exchange_for_guest()
-            exchange.transport = rings
+            forwarder = self._forwarder_for_guest()
+            forwarder.exchange.transport = rings
             self._serving = trio.CancelScope()
-            self._nursery.start_soon(self._serve_rings, rings, exchange, self._serving)
+            self._nursery.start_soon(self._serve_rings, rings, forwarder, self._serving)
 
-    def _exchange_for_guest(self) -> Exchange:
-        if self._exchange is None or not self._device.goes_on():
+    def _forwarder_for_guest(self) -> Forwarder:
+        if self._forwarder is None or not self._device.goes_on():
             self._end_guest()
-            self._exchange = self._new_exchange(self._fail)
-            self._nursery.start_soon(self._exchange.reset_what_lingers)
-            self._on_guest(self._exchange)
-        return self._exchange
+            exchange = self._new_exchange(self._fail)
+            self._forwarder = Forwarder(exchange, self._switch)
+            self._nursery.start_soon(exchange.reset_what_lingers)
+            self._on_guest(exchange)
+        return self._forwarder
 
     def _end_guest(self) -> None:
-        if self._exchange is not None:
+        if self._forwarder is not None:
             self._on_guest(None)
-            self._exchange.break_off()
-            self._exchange = None
+            self._forwarder.exchange.break_off()
+            self._forwarder = None
 
     async def _serve_rings(
-        self, rings: DeviceRings, exchange: Exchange, scope: trio.CancelScope
+        self, rings: DeviceRings, forwarder: Forwarder, scope: trio.CancelScope
     ) -> None:
         with scope:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._take_what_is_sent, rings, exchange)
-                nursery.start_soon(self._watch_for_buffers, rings, exchange)
+                nursery.start_soon(self._take_what_is_sent, rings, forwarder)
+                nursery.start_soon(self._watch_for_buffers, rings, forwarder.exchange)
 
-    async def _take_what_is_sent(self, rings: DeviceRings, exchange: Exchange) -> None:
+    async def _take_what_is_sent(
+        self, rings: DeviceRings, forwarder: Forwarder
+    ) -> None:
         kick = self._device.kick_of(TRANSMIT)
+        await forwarder.forward()  # what rings that were stopped have left
         while self._rings is rings:
             try:
-                has_more = rings.take_packets_untrusted(exchange.receive_untrusted)
+                has_more = rings.take_packets_untrusted(forwarder.receive_untrusted)
             except ProtocolError as problem:
                 self._fail(problem)
                 return
-            exchange.flush()
+            forwarder.exchange.flush()
+            await forwarder.forward()
             if has_more:
                 await trio.lowlevel.checkpoint()
             else:
