@@ -9,7 +9,15 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import attestation, comparing, growth, nfs, rows
+from benchmarks import (
+    attestation,
+    comparing,
+    growth,
+    nfs,
+    neighbours,
+    responsiveness,
+    rows,
+)
 from benchmarks.load_generator import BenchmarkError
 from benchmarks.relays import Relay
 
@@ -40,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_relay(commands.add_parser("relay", help="beside its peers"))
     _add_growth(commands.add_parser("growth", help="from little to much of everything"))
+    _add_responsiveness(
+        commands.add_parser("responsiveness", help="beside an application")
+    )
     _add_attestation(commands.add_parser("attestation", help="verifying a document"))
     _add_nfs(commands.add_parser("nfs", help="a volume, in a guest"))
     return parser
@@ -81,6 +92,29 @@ def _add_growth(parser: argparse.ArgumentParser) -> None:
     _add_outputs(parser)
 
 
+def _add_responsiveness(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_responsiveness)
+    parser.add_argument("--rounds", type=int, default=5, metavar="N")
+    parser.add_argument("--seconds", type=float, default=0.5, metavar="S")
+    names = [load.name for load in neighbours.LOADS]
+    parser.add_argument(
+        "--only",
+        action="extend",
+        nargs="+",
+        default=[],
+        choices=names,
+        metavar="LOAD",
+        help=", ".join(names),
+    )
+    parser.add_argument(
+        "--placing",
+        choices=neighbours.PLACINGS,
+        help="where the proxy is: in the application's thread, or in a process of its"
+        " own; both unless given",
+    )
+    _add_json(parser)
+
+
 def _add_attestation(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_attestation)
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
@@ -95,8 +129,12 @@ def _add_nfs(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", type=Path, metavar="FILE", help="all that was found")
+    _add_json(parser)
     parser.add_argument("--svg", type=Path, metavar="FILE", help="a plot of it")
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", type=Path, metavar="FILE", help="all that was found")
 
 
 def _relay(chosen: argparse.Namespace) -> None:
@@ -115,6 +153,18 @@ def _relay(chosen: argparse.Namespace) -> None:
 
 def _growth(chosen: argparse.Namespace) -> None:
     growth.run(chosen.json, chosen.svg)
+
+
+def _responsiveness(chosen: argparse.Namespace) -> None:
+    responsiveness.run(
+        responsiveness.Request(
+            rounds=chosen.rounds,
+            seconds=chosen.seconds,
+            loads=tuple(chosen.only),
+            placings=(chosen.placing,) if chosen.placing else (),
+            json=chosen.json,
+        )
+    )
 
 
 def _attestation(chosen: argparse.Namespace) -> None:

@@ -19,7 +19,7 @@ import attrs
 from benchmarks.load_generator import BenchmarkError, Client
 from benchmarks.processes import end
 
-__all__ = ["OURS", "Relay", "World", "built_in_peers", "running"]
+__all__ = ["OURS", "Relay", "World", "built_in_peers", "free_port", "running"]
 
 #: How long a relay may take until it listens, and how long it is then left alone to
 #: finish what it does at its start, in seconds.
@@ -102,6 +102,7 @@ class World:
     Attributes:
       program: the load generator.
       port: where the relay listens.
+      directory: what ``{directory}`` stood for in its command line.
       pid: the relay's process.
       seconds: for how long to measure.
 
@@ -109,6 +110,7 @@ class World:
 
     program: Path
     port: int
+    directory: Path
     pid: int
     seconds: float
 
@@ -131,7 +133,7 @@ def running(relay: Relay, program: Path, seconds: float) -> Iterator[World]:
         backend.parent.mkdir()
         _start([str(program), "backend", str(backend)], directory, stack)
         _wait_until(backend.exists, "the backend")
-        port = _free_port()
+        port = free_port()
         process = _start(relay.words(port, directory), directory, stack)
         _wait_until(
             lambda: process.poll() is not None or _is_listening(port), relay.name
@@ -140,7 +142,7 @@ def running(relay: Relay, program: Path, seconds: float) -> Iterator[World]:
         if process.poll() is not None:
             complaint = _log(directory).read_text(encoding="utf-8").strip()
             raise BenchmarkError(f"{relay.name} did not start: {complaint}")
-        yield World(program, port, process.pid, seconds)
+        yield World(program, port, directory, process.pid, seconds)
 
 
 def _log(directory: Path) -> Path:
@@ -173,7 +175,8 @@ def _wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.01)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port

@@ -13,9 +13,14 @@ from tests.multiplexer.wires import make_mover, open_descriptors, wired
 from trionitro._multiplexer._bulk_lane import BulkLane
 from trionitro._multiplexer._flow import Flow
 from trionitro._multiplexer._mover import Mover
+from trionitro._multiplexer._share import Share
 
 
 def ignore(flow: Flow) -> None:
+    pass
+
+
+def nothing() -> None:
     pass
 
 
@@ -27,20 +32,22 @@ class ScriptedMover(Mover):
     on_end: Callable[[Flow], None] = ignore
     script: list[Callable[[], list[tuple[int, int]]]] = attrs.field(factory=list)
     served: list[list[tuple[int, int]]] = attrs.field(factory=list)
+    pass_time: float = 0.0
 
     def poll(self, timeout: float = 0, most: int = 0) -> list[tuple[int, int]]:
         """Do the next thing in the script."""
         return self.script.pop(0)()
 
     def serve(self, events: Iterable[tuple[int, int]]) -> None:
-        """Remember them."""
+        """Remember them, and be kept from running for a while."""
         self.served.append(list(events))
+        threading.Event().wait(self.pass_time)
 
 
 def test_what_was_polled_before_a_flow_went_is_not_served_afterwards() -> None:
     """Another socket may have the descriptor by then, and not be ready for it."""
     mover = ScriptedMover()
-    lane = BulkLane(mover)
+    lane = BulkLane(mover, nothing)
 
     def be_interrupted() -> list[tuple[int, int]]:
         with lane.held():
@@ -59,7 +66,7 @@ def test_what_was_polled_before_a_flow_went_is_not_served_afterwards() -> None:
 
 def test_the_thread_moves_what_is_here_and_stops_when_told() -> None:
     before = threading.active_count()
-    lane = BulkLane(make_mover())
+    lane = BulkLane(make_mover(), nothing)
 
     async def main() -> None:
         with wired() as wire:
@@ -77,7 +84,7 @@ def test_the_thread_moves_what_is_here_and_stops_when_told() -> None:
 
 def test_a_lane_runs_again_and_opens_no_more_descriptors() -> None:
     """There may be none left by the time that something becomes bulk."""
-    lane = BulkLane(make_mover())
+    lane = BulkLane(make_mover(), nothing)
 
     async def main() -> None:
         before = open_descriptors()
@@ -90,7 +97,7 @@ def test_a_lane_runs_again_and_opens_no_more_descriptors() -> None:
 
 def test_a_lane_closes_its_descriptors() -> None:
     before = open_descriptors()
-    lane = BulkLane(make_mover())
+    lane = BulkLane(make_mover(), nothing)
     assert open_descriptors() > before
 
     del lane
@@ -101,7 +108,7 @@ def test_a_lane_closes_its_descriptors() -> None:
 def test_who_runs_it_hears_of_an_error_in_the_thread() -> None:
     """And the wait for the thread is over: nobody hangs."""
     mover = ScriptedMover()
-    lane = BulkLane(mover)
+    lane = BulkLane(mover, nothing)
 
     def fail() -> list[tuple[int, int]]:
         raise RuntimeError("no luck")
@@ -121,7 +128,7 @@ def test_who_runs_it_hears_of_an_error_in_the_thread() -> None:
 
 
 def test_a_run_that_is_cancelled_waits_for_the_thread() -> None:
-    lane = BulkLane(make_mover())
+    lane = BulkLane(make_mover(), nothing)
 
     async def main() -> None:
         with trio.CancelScope() as scope:
@@ -132,3 +139,21 @@ def test_a_run_that_is_cancelled_waits_for_the_thread() -> None:
         assert not lane.is_running
 
     trio.run(main)
+
+
+def test_a_thread_that_gets_no_share_of_the_time_says_so() -> None:
+    """Each pass takes a while here, of which the thread sleeps."""
+    starved: list[int] = []
+    mover = ScriptedMover()
+    lane = BulkLane(mover, lambda: starved.append(len(mover.served)))
+    lane.share = Share(patience=1e-9)
+
+    def be_told_to_stop() -> list[tuple[int, int]]:
+        lane._stopping = True
+        return []
+
+    mover.pass_time = 0.01
+    mover.script = [list, list, list, be_told_to_stop]
+    lane._run()
+
+    assert starved == [2, 4]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import itertools
 import os
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Final
 
@@ -18,8 +19,9 @@ import trio
 from tests.multiplexer.runs import on_each, use
 from tests.multiplexer.wires import open_descriptors
 from trionitro import Ending, Progress
-from trionitro._multiplexer import Carrier
+from trionitro._multiplexer import Carrier, _lanes
 from trionitro._multiplexer._lanes import Lanes
+from trionitro._multiplexer._share import Share
 from trionitro._reset import prepare_reset
 
 #: How many conversations there are, and how many seconds they may take in all.
@@ -178,6 +180,31 @@ def test_a_storm_through_carriers(make_lanes: Callable[[], Lanes]) -> None:
     assert open_descriptors() == before
     assert endings.total() == COUNT
     assert {Ending.FINISHED, Ending.IDLE, None} <= set(endings)
+
+
+@pytest.mark.timeout(SECONDS)
+def test_a_storm_while_bulk_comes_and_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bulk lane's thread starves, and is tried again, all the time."""
+    monkeypatch.setattr(_lanes, "_BULK_REST", 1e-3)
+
+    test_a_storm_through_carriers(_starving)
+
+
+@attrs.define
+class _Fickle(Share):
+    """Finds every fifth pass one too many."""
+
+    judged: Iterator[int] = attrs.field(factory=itertools.count)
+
+    def is_too_small(self, taken: float, run: float) -> bool:
+        return next(self.judged) % 5 == 4
+
+
+def _starving() -> Lanes:
+    lanes = Lanes.double()
+    assert lanes.bulk is not None
+    lanes.bulk.share = _Fickle()
+    return lanes
 
 
 async def _storm(count: int, make_lanes: Callable[[], Lanes]) -> Counter[Ending | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 
@@ -304,3 +305,80 @@ async def test_an_idle_flow_in_the_bulk_lane_is_given_up(
 
         assert one.ending is Ending.IDLE
         assert in_bulk_lane(lanes) == 0
+
+
+# --- a bulk lane whose thread gets no time --------------------------------------------
+
+
+def starve(lanes: Lanes) -> None:
+    """Do what the thread does when it finds that it is kept from running."""
+    assert lanes.bulk is not None
+    with lanes.bulk.held():
+        lanes.send_all_home()
+
+
+async def end_the_rest(lanes: Lanes, one: Carried) -> None:
+    """Have the bulk lane tried again, which takes somebody who leads."""
+    lanes._retry_at = -math.inf
+    await one.ask()
+
+
+async def test_while_the_bulk_lane_s_thread_starves_bulk_moves_in_trio_s() -> None:
+    lanes = use(Lanes.double)
+    assert lanes.bulk is not None
+    async with carrying(TCP, 3) as carried:
+        for one in carried[:2]:
+            await one.become_bulk()
+
+        starve(lanes)
+        await until(lambda: lanes.bulk is None or not lanes.bulk.is_running)
+        for one in carried:  # two that were bulk before, and one that was not
+            await one.become_bulk()
+            await one.answer()
+
+        assert in_bulk_lane(lanes) == 0
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["with pauses", "without a pause"])
+async def test_after_a_rest_the_bulk_lane_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, *, busy: bool
+) -> None:
+    lanes = use(Lanes.double)
+    linger = Lanes._linger
+    if busy:
+        monkeypatch.setattr(Lanes, "_linger", lambda lanes: linger(lanes) or True)
+    async with carrying(TCP, 4) as carried:
+        quiet, small, *bulky = carried
+        for one in (quiet, *bulky):
+            await one.become_bulk()
+        starve(lanes)
+        await until(lambda: len(lanes._kept_here) == 3)
+        for _ in range(100):
+            await quiet.ask()
+
+        await end_the_rest(lanes, small)
+
+        await until(lambda: in_bulk_lane(lanes) == 2)
+        for one in carried:
+            await one.ask()
+            await one.answer()
+
+
+async def test_who_has_ended_during_the_rest_does_not_come_back() -> None:
+    lanes = use(Lanes.double)
+    async with carrying(UNIX, 3) as carried:
+        cancelled, finished, small = carried
+        for one in (cancelled, finished):
+            await one.become_bulk()
+        starve(lanes)
+        await wait_all_tasks_blocked()
+        await cancelled.cancel()
+        await finished.client.send_eof()
+        await finished.server.send_eof()
+        await finished.ended.wait()
+
+        await end_the_rest(lanes, small)
+
+        assert in_bulk_lane(lanes) == 0
+        assert not lanes._bulky
+        assert not lanes._kept_here

@@ -83,6 +83,20 @@ def test_a_pipe_whose_sink_can_not_be_spliced_to_any_more_is_emptied_in_order(
         assert wire.flow.directions[0].pipe is None
 
 
+def test_a_mover_whose_last_flow_has_gone_to_another_keeps_no_pipe() -> None:
+    """Nobody might come again to close it."""
+    mover = make_mover()
+    with wired("tcp") as wire:
+        mover.attach(wire.flow)
+        make_bulk(mover, wire)
+        assert send_through(mover, wire, bytes(2**20)) == bytes(2**20)
+        before = open_descriptors()
+
+        mover.detach(wire.flow)
+
+        assert open_descriptors() == before - 2
+
+
 def test_without_a_pipe_it_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> Pipe:
         raise OSError(errno.EMFILE, "Too many open files")

@@ -31,6 +31,11 @@ speaking. In a pass, what is small is served where epoll reports it, one read ea
 bulk is queued and served afterwards, in turns, with a smaller budget while small
 messages are about. Bulk from TCP is spliced through a pipe and not copied.
 
+**Two lanes**, where there are two processors: what has become bulk moves in a thread of
+its own, and comes home when it is quiet. It also comes home while that thread is kept
+from running, which is when another task computes: the interpreter is lost to it at each
+read and each write, and had back after five milliseconds.
+
 **Lingering.** After a pass that moved something the leader looks again for some
 microseconds before it goes back to Trio, because an answer is often that near; and
 gives up the habit where it doesn't pay. Trio's other tasks get their turn after 250

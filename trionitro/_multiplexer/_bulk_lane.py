@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 
@@ -12,6 +13,7 @@ import attrs
 import trio
 
 from trionitro._multiplexer._mover import Mover
+from trionitro._multiplexer._share import Share
 
 __all__ = ["BulkLane"]
 
@@ -26,11 +28,16 @@ class BulkLane:
 
     Attributes:
       mover: use it within :meth:`held` only.
+      on_starved: called in the thread, which holds the lock then, when it is kept from
+          running: by a task that computes, or by other processes.
+      share: tells that.
       is_running: whether there is a thread.
 
     """
 
     mover: Mover
+    on_starved: Callable[[], None]
+    share: Share = attrs.field(factory=Share)
     is_running: bool = False
     _moving: threading.Lock = attrs.field(factory=threading.Lock)
     _turnstile: threading.Lock = attrs.field(factory=threading.Lock)
@@ -80,9 +87,13 @@ class BulkLane:
             with self._turnstile:
                 pass
             with self._moving:
+                began, ran = time.perf_counter(), time.thread_time()
                 # If a flow was taken away, another may have got its descriptors since.
                 # What is still so will be reported again.
                 self.mover.serve(events if before == self._interruptions else ())
+                taken, run = time.perf_counter() - began, time.thread_time() - ran
+                if self.share.is_too_small(taken, run):
+                    self.on_starved()
 
     def __del__(self) -> None:
         os.close(self._bell)

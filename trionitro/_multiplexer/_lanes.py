@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -26,6 +27,9 @@ _SLICE: Final = 250e-6
 _BULK_TURNS: Final = 4
 _BULK_READ: Final = 2**16
 
+#: For how long nothing is moved there, when its thread has got no share of the time.
+_BULK_REST: Final = 2.0
+
 #: How much has happened at most, in a lane with as many sockets as it ever has.
 _ALL: Final = 2**17
 
@@ -34,7 +38,8 @@ _ALL: Final = 2**17
 class Lanes:
     """Moves flows, and calls the tasks that wait for them.
 
-    All but :meth:`send_home` and :meth:`ended_in_thread` is for Trio's thread.
+    All but :meth:`send_home`, :meth:`send_all_home` and :meth:`ended_in_thread` is for
+    Trio's thread.
 
     Attributes:
       small: the mover that one of the waiting tasks drives.
@@ -52,6 +57,10 @@ class Lanes:
     _bulky: set[Group] = attrs.field(factory=set)
     #: The group whose task runs the bulk lane's thread, or None.
     _driver: Group | None = None
+    #: When the bulk lane is tried again; infinite unless it rests.
+    _retry_at: float = math.inf
+    #: What had become bulk when the bulk lane rested, or when it came to rest.
+    _kept_here: set[Flow] = attrs.field(factory=set)
     _habit: Habit = attrs.field(factory=Habit)
     _token: trio.lowlevel.TrioToken = attrs.field(
         factory=trio.lowlevel.current_trio_token
@@ -76,7 +85,7 @@ class Lanes:
             turns_beside_small=_BULK_TURNS,
             read_beside_small=_BULK_READ,
         )
-        lanes.bulk = BulkLane(bulk)
+        lanes.bulk = BulkLane(bulk, on_starved=lanes.send_all_home)
         lanes.small.on_bulk = lanes.move_to_bulk_lane
         return lanes
 
@@ -132,8 +141,11 @@ class Lanes:
         self._token.run_sync_soon(self.ended, flow)
 
     def move_to_bulk_lane(self, flow: Flow) -> None:
-        """Hand a flow that has become bulk to the other mover."""
+        """Hand a flow that has become bulk to the other mover, unless that rests."""
         assert self.bulk is not None
+        if self._retry_at != math.inf:
+            self._kept_here.add(flow)
+            return
         self.small.detach(flow)
         flow.group.bulky.add(flow)
         self._bulky.add(flow.group)
@@ -148,10 +160,27 @@ class Lanes:
         self.bulk.mover.detach(flow)
         self._token.run_sync_soon(self._come_home, flow)
 
+    def send_all_home(self) -> None:
+        """Let the bulk lane rest, and have all come home; called in the thread."""
+        assert self.bulk is not None
+        self._retry_at = time.perf_counter() + _BULK_REST
+        while (flow := self.bulk.mover.any_flow()) is not None:
+            self.send_home(flow)
+
     def _come_home(self, flow: Flow) -> None:
         if flow in flow.group.flows and flow.ending is None:
             self._leaves_bulk(flow)
             self.small.attach(flow)
+            if self._retry_at != math.inf:
+                self._kept_here.add(flow)
+
+    def _try_bulk_lane_again(self) -> None:
+        self._retry_at = math.inf
+        kept_here, self._kept_here = self._kept_here, set()
+        for flow in kept_here:
+            is_here = flow in flow.group.flows and flow.ending is None
+            if is_here and any(direction.bulk for direction in flow.directions):
+                self.move_to_bulk_lane(flow)
 
     def _leaves_bulk(self, flow: Flow) -> None:
         group = flow.group
@@ -242,7 +271,7 @@ class Lanes:
     async def _drive(self, group: Group) -> None:
         """Go on for as long as there is something to do."""
         small = self.small
-        pause_at = time.perf_counter() + _SLICE
+        pause_at = self._begin_slice()
         small.serve(small.poll())
         while not self.is_called(group):
             if small.has_more():
@@ -251,7 +280,14 @@ class Lanes:
                 return
             if time.perf_counter() > pause_at:
                 await trio.lowlevel.checkpoint()
-                pause_at = time.perf_counter() + _SLICE
+                pause_at = self._begin_slice()
+
+    def _begin_slice(self) -> float:
+        """Try the bulk lane again if it is time; return when others have their turn."""
+        now = time.perf_counter()
+        if now > self._retry_at:
+            self._try_bulk_lane_again()
+        return now + _SLICE
 
     def _linger(self) -> bool:
         """Look again, and again where that has paid lately; True if it did now."""

@@ -118,14 +118,14 @@ class Mover:
                 del self._by_source[direction.source]
                 direction.watch = self._watches.discard(direction.source)
             direction.queued = False
+        if not self._by_source:
+            self._pipes.close()
 
     def remove(self, flow: Flow) -> None:
         """Let go of a flow for good."""
-        self.detach(flow)
         for direction in flow.directions:
             self._drop_pipe(direction)
-        if not self._by_source:
-            self._pipes.close()
+        self.detach(flow)
 
     def _end(self, flow: Flow, ending: Ending) -> None:
         flow.ending = ending

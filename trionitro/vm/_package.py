@@ -19,7 +19,7 @@ PACKAGE: Final = "package.cpio"
 
 _SOURCE: Final = Path(trionitro.__file__).parent
 
-_PLACE: Final = "usr/local/lib/python3.11/dist-packages/trionitro"
+_PLACE: Final = "usr/local/lib/python3.11/dist-packages"
 
 #: The guest's Python starts twice as fast with compiled modules. What is compiled here
 #: is as true as what it is compiled from, so nobody has to look at times.
@@ -42,7 +42,7 @@ def own_requirements() -> tuple[str, ...]:
 
 def package_path() -> Path:
     """Return where this package as it is now is, or will be, packed."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(_metadata().encode())
     for path in sorted(_SOURCE.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             content = path.read_bytes()
@@ -54,9 +54,13 @@ def package_path() -> Path:
 def build_package(directory: Path, log: Path) -> None:
     """Put an archive of it, and of programs that start it, into ``directory``."""
     tree = directory / "tree"
-    target = tree / _PLACE
+    target = tree / _PLACE / "trionitro"
     shutil.copytree(_SOURCE, target, ignore=shutil.ignore_patterns("__pycache__"))
     run_logged(log, *_COMPILE, str(target))
+    version = importlib.metadata.version("trionitro")
+    about = tree / _PLACE / f"trionitro-{version}.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(_metadata())
     programs = tree / "usr" / "local" / "bin"
     programs.mkdir()
     for name, text in _PROGRAMS.items():
@@ -64,3 +68,8 @@ def build_package(directory: Path, log: Path) -> None:
         (programs / name).chmod(0o755)
     pack(tree, directory / PACKAGE, log)
     shutil.rmtree(tree)
+
+
+def _metadata() -> str:
+    """Return what the installation knows of itself, its version above all."""
+    return importlib.metadata.distribution("trionitro").read_text("METADATA") or ""
