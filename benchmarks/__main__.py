@@ -13,8 +13,8 @@ from benchmarks import (
     attestation,
     comparing,
     growth,
-    nfs,
     neighbours,
+    nfs,
     responsiveness,
     rows,
 )
