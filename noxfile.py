@@ -134,11 +134,18 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def guest(session: nox.Session) -> None:
-    """Test the wheel on a real kernel, in virtual machines; -- is for pytest in one."""
+    """Test the wheel on a real kernel, in virtual machines; -- is for pytest in one.
+
+    After ``-- benchmarks`` it is what these are told; ``out/FILE.json`` comes here.
+
+    """
     session.install(*PROJECT["build-system"]["requires"], *_group("tests"))
+    what, arguments = "test", session.posargs
+    if arguments[:1] == ["benchmarks"]:
+        what, *arguments = arguments
     with tempfile.TemporaryDirectory(prefix="trionitro-guest-") as directory:
         _, wheel = _build(session, Path(directory))
         session.install(str(wheel))
-        session.run("python", "-m", "guestkit", "test", str(wheel), *session.posargs)
+        session.run("python", "-m", "guestkit", what, str(wheel), *arguments)
     if not session.posargs:
         session.run("pytest", *OUTSIDE, env=INSTALLED_ONLY | {"TRIONITRO_TEST_VM": "1"})

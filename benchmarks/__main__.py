@@ -14,6 +14,7 @@ from benchmarks import (
     comparing,
     growth,
     neighbours,
+    nfs,
     responsiveness,
     rows,
 )
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser("responsiveness", help="beside an application")
     )
     _add_attestation(commands.add_parser("attestation", help="verifying a document"))
+    _add_nfs(commands.add_parser("nfs", help="a volume, in a guest"))
     return parser
 
 
@@ -119,6 +121,13 @@ def _add_attestation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=1.0, metavar="S")
 
 
+def _add_nfs(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_nfs)
+    parser.add_argument("--rounds", type=int, default=5, metavar="N")
+    parser.add_argument("--size", type=int, default=32, metavar="MIB")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="all that was found")
+
+
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
     _add_json(parser)
     parser.add_argument("--svg", type=Path, metavar="FILE", help="a plot of it")
@@ -160,6 +169,10 @@ def _responsiveness(chosen: argparse.Namespace) -> None:
 
 def _attestation(chosen: argparse.Namespace) -> None:
     attestation.run(chosen.rounds, chosen.seconds)
+
+
+def _nfs(chosen: argparse.Namespace) -> None:
+    nfs.run(chosen.rounds, chosen.size, chosen.json)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
 """Build guests, and run programs in them.
 
 ``build`` builds all the parts, and prints where they are; ``run WORK`` boots a guest
-that runs ``WORK/run``; ``test WHEEL`` boots one that runs the project's tests on it.
+that runs ``WORK/run``; ``test WHEEL`` boots one that runs the project's tests on it,
+``benchmarks WHEEL`` one that runs its benchmarks. What these write into ``out`` comes
+into the current directory.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -15,7 +18,7 @@ from typing import Final
 import attrs
 import trio
 
-from guestkit._suite import counts_in, prepare, requirements_of
+from guestkit._suite import counts_in, prepare, pytest_on, requirements_of
 from trionitro.vm import (
     NSM_DEVICE,
     GuestRun,
@@ -46,6 +49,9 @@ def main() -> int:
         return _show(kit)
     if options.command == "test":
         return _test(kit, options.wheel, options.limit, tuple(options.arguments))
+    if options.command == "benchmarks":
+        module = ("benchmarks", *options.arguments)
+        return _benchmark(kit, options.wheel, options.limit, module)
     machine = Machine(kit=kit, devices=(*NSM_DEVICE, *options.arguments))
     out = options.work.with_name(f"{options.work.name}.out")
     out.mkdir(exist_ok=True)
@@ -62,7 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     test = commands.add_parser("test", help="run the tests in a guest")
     test.add_argument("wheel", type=Path, metavar="WHEEL")
     test.add_argument("arguments", nargs=argparse.REMAINDER, help="for pytest")
-    for command in (run, test):
+    benchmarks = commands.add_parser("benchmarks", help="run benchmarks in a guest")
+    benchmarks.add_argument("wheel", type=Path, metavar="WHEEL")
+    benchmarks.add_argument("arguments", nargs=argparse.REMAINDER, help="for them")
+    for command in (run, test, benchmarks):
         limit = ("--limit", "seconds that the guest may run")
         command.add_argument(limit[0], help=limit[1], type=float, default=1800)
     return parser
@@ -79,11 +88,23 @@ def _test(kit: Kit, wheel: Path, limit: float, arguments: tuple[str, ...]) -> in
         work, out = Path(directory, "work"), Path(directory, "out")
         work.mkdir()
         out.mkdir()
-        prepare(_PROJECT, wheel, work, arguments)
+        prepare(_PROJECT, wheel, work, pytest_on(arguments))
         status = trio.run(_run, Machine(kit=kit), work, out, limit)
         counts = counts_in(out)
     print(f"guest: {counts or 'no results came out of it'}")
     return status if counts else status or _NOTHING
+
+
+def _benchmark(kit: Kit, wheel: Path, limit: float, module: tuple[str, ...]) -> int:
+    with tempfile.TemporaryDirectory(prefix="trionitro-benchmarks-") as directory:
+        work, out = Path(directory, "work"), Path(directory, "out")
+        work.mkdir()
+        out.mkdir()
+        prepare(_PROJECT, wheel, work, module)
+        status = trio.run(_run, Machine(kit=kit), work, out, limit)
+        for path in out.glob("*.json"):
+            shutil.copy(path, Path.cwd())
+    return status
 
 
 async def _run(machine: Machine, work: Path, out: Path, limit: float) -> int:

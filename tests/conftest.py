@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Generator, Iterator
@@ -18,7 +19,9 @@ from tests.stacks import task_tree
 # new ones with ``--hypothesis-profile=hunt``.
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 settings.register_profile("hunt", deadline=None, max_examples=2000, print_blob=True)
-settings.load_profile("repeatable")
+# For emulated processors, where an example may take a second.
+settings.register_profile("guest", settings.get_profile("repeatable"), max_examples=25)
+settings.load_profile("guest" if "TRIONITRO_GUEST" in os.environ else "repeatable")
 
 
 @pytest.hookimpl(wrapper=True)

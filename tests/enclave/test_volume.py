@@ -153,6 +153,11 @@ def test_a_volume_may_be_read_only(tmp_path: Path) -> None:
         ("mount.nfs4: access denied by server", "access denied by server; export it"),
         ("mount: unknown filesystem type 'nfs4'.", "boot a kernel with NFS"),
         ("mount: only root can do that", "boot as root"),
+        # What util-linux says without a helper, on two lines.
+        (
+            "mount: special device 127.0.0.1:/x does not exist.\n    dmesg(1) may have",
+            r"special device 127.0.0.1:/x does not exist\.; create the directory",
+        ),
         ("", "mount returned 32; see the kernel's log"),
     ],
 )

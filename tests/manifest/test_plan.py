@@ -92,6 +92,18 @@ def test_what_is_given_is_kept_also_for_the_host_s_other_ports() -> None:
     assert [link.vsock_port for link in plan.links[:2]] == [1_608_000, 5000]
 
 
+def test_a_volume_s_routes_wait_for_who_is_away_and_an_egress_s_do_not() -> None:
+    """A kernel's NFS client would connect again and again, without a pause."""
+    links = plan_of(egress("kms.example") + volume("/mnt")).links
+
+    attempts = {
+        link.place: {route.connect_attempts for route in (link.parent, link.enclave)}
+        for link in links
+        if link.parent is not None and link.enclave is not None
+    }
+    assert attempts == {"egress[0]": {1}, "volume[0]": {30}}
+
+
 def test_the_volumes_of_one_server_share_its_route() -> None:
     plan = plan_of(
         volume("/a", "/srv/a")

@@ -52,6 +52,9 @@ _RIVALS: Final = {
     "hard": ("soft", "softerr"),
 }
 
+#: What util-linux's ``mount`` adds below its reason, whatever that is.
+_HINT: Final = "dmesg(1)"
+
 #: What ``mount`` says, and what to do about it.
 _REMEDIES: Final = (
     (
@@ -63,7 +66,10 @@ _REMEDIES: Final = (
         "boot a kernel with NFS (CONFIG_NFS_V4_1)",
     ),
     (r"permission denied|must be superuser|only root", "boot as root"),
-    (r"No such file", "create the directory on the parent, and export it"),
+    (
+        r"No such file|does not exist",
+        "create the directory on the parent, and export it",
+    ),
 )
 
 
@@ -184,7 +190,8 @@ class Mounter:
     async def _run(self, program: str, *arguments: str) -> tuple[int, str]:
         path = self._find(program) or program
         code, said = await self.children.run([path, *arguments])
-        lines = said.strip().splitlines()
+        lines = [line.strip() for line in said.splitlines() if _HINT not in line]
+        lines = [line for line in lines if line]
         return code, lines[-1] if lines else f"{program} returned {code}"
 
     def _find(self, program: str) -> str | None:

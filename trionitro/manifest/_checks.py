@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from trionitro._endpoints import parse_host
+from trionitro._endpoints import CID_NAMES, parse_host
 from trionitro._exceptions import ConfigError
 from trionitro._structuring import quote
 from trionitro.abc import VMADDR_ANY
@@ -90,11 +90,13 @@ def is_enclave_name(_: object, attribute: _Attribute, value: str) -> None:
 
 
 def is_cid(_: object, attribute: _Attribute, value: int) -> None:
-    """Check the CID of an enclave."""
-    if not _FIRST_CID <= value < VMADDR_ANY:
+    """Check the CID of an enclave, or of a machine that is its own parent."""
+    local = CID_NAMES["local"]
+    if value != local and not _FIRST_CID <= value < VMADDR_ANY:
         raise ConfigError(
-            f"{attribute.name} must be from {_FIRST_CID} to {VMADDR_ANY - 1}, was"
-            f" {value}: the lower ones are the hypervisor's and the parent's"
+            f"{attribute.name} must be from {_FIRST_CID} to {VMADDR_ANY - 1}, or"
+            f" {local} where both halves are on one machine, was {value}: the other"
+            " low ones are the hypervisor's and the parent's"
         )
 
 

@@ -41,6 +41,13 @@ _INGRESS: Final = 12_000
 _VOLUMES: Final = 20_000
 _SERVICES: Final = {"control": 17_000, "logs": 17_001, "credentials": 17_002}
 
+#: How often, and how many seconds apart, a volume's routes try to reach its server: for
+#: a minute, then the client is told. The kernel's NFS client takes a connection that
+#: is accepted and reset for one that works, and opens the next at once: as long as the
+#: other half was away it would do nothing else.
+_VOLUME_ATTEMPTS: Final = 30
+_VOLUME_DELAY: Final = 2.0
+
 _LOCALHOST: Final = "127.0.0.1"
 
 #: A listener there takes the port of every address.
@@ -198,6 +205,10 @@ def _outward(manifest: Manifest, destination: Destination) -> Link:
         forward=target,
         allow_cids=frozenset({enclave.cid}),
     )
+    own = Route(
+        listen=TcpEndpoint(destination.address, target.port),
+        forward=VsockEndpoint(enclave.parent_cid, port),
+    )
     if isinstance(source, Egress):
         parent = attrs.evolve(
             parent,
@@ -205,16 +216,21 @@ def _outward(manifest: Manifest, destination: Destination) -> Link:
             connect_timeout=source.connect_timeout,
             idle_timeout=source.idle_timeout or math.inf,
         )
+    else:
+        parent, own = _patient(parent), _patient(own)
     return Link(
         place=destination.entry.place,
         what=str(target).removeprefix("tcp://"),
         direction="out",
         vsock_port=port,
         parent=parent,
-        enclave=Route(
-            listen=TcpEndpoint(destination.address, target.port),
-            forward=VsockEndpoint(enclave.parent_cid, port),
-        ),
+        enclave=own,
+    )
+
+
+def _patient(route: Route) -> Route:
+    return attrs.evolve(
+        route, connect_attempts=_VOLUME_ATTEMPTS, connect_delay=_VOLUME_DELAY
     )
 
 

@@ -55,7 +55,8 @@ class Enclave:
 
     Attributes:
       name: what units, logs and nitro-cli call it.
-      cid: its CID, 4 to 2**32 - 2.
+      cid: its CID, 4 to 2**32 - 2; or 1, as ``parent_cid`` is then, where both
+          halves are on one machine and meet over its loopback.
       command: the application and its arguments; no shell reads them.
       user: whom it runs as, ``user`` or ``user:group`` by name or number; None for
           whoever boots.
@@ -87,8 +88,14 @@ class Enclave:
     )
 
     def __attrs_post_init__(self) -> None:
-        if self.cid == self.parent_cid:
+        local = CID_NAMES["local"]
+        if self.cid == self.parent_cid != local:
             raise ConfigError(f"cid must not be the parent's, was {self.cid}")
+        if self.cid == local != self.parent_cid:
+            raise ConfigError(
+                f"parent_cid must be {local} where cid is, was {self.parent_cid}: over"
+                " its loopback a machine reaches nobody but itself"
+            )
 
 
 @attrs.frozen(kw_only=True)
