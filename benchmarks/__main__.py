@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks import (
     attestation,
+    buffers,
     comparing,
     growth,
     neighbours,
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_attestation(commands.add_parser("attestation", help="verifying a document"))
     _add_nfs(commands.add_parser("nfs", help="a volume, in a guest"))
+    _add_buffers(commands.add_parser("buffers", help="a vsock's, in a guest"))
     return parser
 
 
@@ -125,7 +127,14 @@ def _add_nfs(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_nfs)
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     parser.add_argument("--size", type=int, default=32, metavar="MIB")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="all that was found")
+    _add_json(parser)
+
+
+def _add_buffers(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_buffers)
+    parser.add_argument("--rounds", type=int, default=8, metavar="N")
+    parser.add_argument("--size", type=int, default=64, metavar="MIB")
+    _add_json(parser)
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
@@ -173,6 +182,10 @@ def _attestation(chosen: argparse.Namespace) -> None:
 
 def _nfs(chosen: argparse.Namespace) -> None:
     nfs.run(chosen.rounds, chosen.size, chosen.json)
+
+
+def _buffers(chosen: argparse.Namespace) -> None:
+    buffers.run(chosen.rounds, chosen.size, chosen.json)
 
 
 if __name__ == "__main__":
