@@ -7,12 +7,12 @@ from pathlib import Path
 
 import trio
 
-from trionitro.enclave._entropy import seed_entropy
+from trionitro.enclave import seed_entropy
 from trionitro.nsm import KernelNsm, Nsm
 
 PROGRAM = """
 import trio
-from trionitro.enclave._entropy import seed_entropy
+from trionitro.enclave import seed_entropy
 from trionitro.nsm import KernelNsm, Nsm
 
 trio.run(seed_entropy, Nsm(KernelNsm()))

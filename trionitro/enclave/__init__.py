@@ -13,6 +13,7 @@ from trionitro.enclave._children import Children as Children
 from trionitro.enclave._console import Console as Console
 from trionitro.enclave._entropy import EntropyPool as EntropyPool
 from trionitro.enclave._entropy import KernelEntropyPool as KernelEntropyPool
+from trionitro.enclave._entropy import seed_entropy as seed_entropy
 from trionitro.enclave._hosts import HOSTS_FILE as HOSTS_FILE
 from trionitro.enclave._loopback import Loopback as Loopback
 from trionitro.enclave._loopback import NetlinkLoopback as NetlinkLoopback
