@@ -176,6 +176,7 @@ def _let_go(clients: list[Client], seconds: float) -> list[Values]:
     """Have all of them work at once, and return what they found."""
     for client in clients:
         client.go()
+    # The measurement itself: they work for as long as this.
     time.sleep(seconds)
     return [client.result(within=seconds) for client in clients]
 

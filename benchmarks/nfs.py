@@ -238,6 +238,7 @@ def _wait_for(family: int, address: tuple[int, int] | tuple[str, int]) -> None:
                     raise BenchmarkError(f"nobody is at {address}") from problem
             else:
                 return
+        # Nothing tells when another program listens, so it is asked again.
         time.sleep(0.05)
 
 

@@ -98,6 +98,7 @@ def count() -> None:
     """Print numbers."""
     for number in itertools.count():
         say(f"tick {number}.")
+        # The pace of an application that goes on and on; nobody waits for it.
         time.sleep(0.5)
 
 
