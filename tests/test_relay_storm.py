@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import os
 import random
@@ -10,13 +9,13 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import attrs
 import pytest
 import trio
 
 from tests.kernel_vsock import HAS_LOOPBACK, vsock_pair
+from tests.multiplexer.wires import open_descriptors
 from trionitro import Ending, relay
 
 StreamPair = tuple[trio.SocketStream, trio.SocketStream]
@@ -180,11 +179,6 @@ class Storm:
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def open_descriptors() -> int:
-    gc.collect()
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.mark.timeout(SECONDS)
