@@ -22,9 +22,6 @@ THIS_PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 #: what is tested is the package that was installed, not the one that lies here.
 INSTALLED_ONLY: Final = {"PYTHONSAFEPATH": "1"}
 
-#: What is tested from outside of a virtual machine, on its other end.
-OUTSIDE: Final = ("tests/vm", "tests/vsock/vhost_user/test_qemu.py")
-
 
 def _works(version: str) -> bool:
     """Tell whether a Python of this version is here, and not only a shim for one."""
@@ -147,5 +144,3 @@ def guest(session: nox.Session) -> None:
         _, wheel = _build(session, Path(directory))
         session.install(str(wheel))
         session.run("python", "-m", "guestkit", what, str(wheel), *arguments)
-    if not session.posargs:
-        session.run("pytest", *OUTSIDE, env=INSTALLED_ONLY | {"TRIONITRO_TEST_VM": "1"})

@@ -14,6 +14,7 @@ if not ROOT.joinpath("guestkit").is_dir():
 # Last, so that the package under test stays the one that is installed.
 sys.path.append(str(ROOT))
 
+from guestkit._outside import OUTSIDE  # noqa: E402
 from guestkit._suite import SUITE, Counts, counts_in, requirements_of  # noqa: E402
 
 
@@ -38,8 +39,8 @@ def test_without_results_there_are_no_counts(tmp_path: Path) -> None:
     assert counts_in(tmp_path) is None
 
 
-def test_what_a_guest_runs_exists() -> None:
-    files = [word for word in SUITE if word.startswith("tests/")]
+def test_what_is_run_exists() -> None:
+    files = [word for word in (*SUITE, *OUTSIDE) if word.startswith("tests/")]
 
     assert all(ROOT.joinpath(file).exists() for file in files)
 
