@@ -34,11 +34,20 @@ def exports_of(module: str) -> list[str]:
     ]
 
 
+#: Those that are imported when they are wanted, and so are in no namespace before.
+LATE = [
+    ("trionitro.vsock", "VhostUserSwitch"),
+    ("trionitro.vsock", "VhostUserVsock"),
+]
+
 EXPORTS = [
-    (module, name)
-    for module in MODULES
-    if is_public(module)
-    for name in exports_of(module)
+    *(
+        (module, name)
+        for module in MODULES
+        if is_public(module)
+        for name in exports_of(module)
+    ),
+    *LATE,
 ]
 
 

@@ -16,8 +16,6 @@ from enum import IntEnum
 from typing import Final, NoReturn
 
 import attrs
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from trionitro._cbor import decode_cbor_untrusted, expect_kind
 from trionitro._exceptions import ConfigError, ProtocolError
@@ -169,6 +167,12 @@ def _measure_signer(section: bytes) -> bytes:
     the array only the first element counts.
 
     """
+    # A tenth of the time in which a boot starts, and a boot measures no image.
+    from cryptography import x509  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
+        Encoding,
+    )
+
     if len(section) > _MAX_SIGNATURE_SIZE:
         _fail(f"its signature has {len(section)} bytes, must have 32768 at most")
     try:

@@ -23,7 +23,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import attrs
 
@@ -31,8 +31,10 @@ from trionitro._endpoints import TcpEndpoint
 from trionitro._exceptions import ConfigError
 from trionitro._structuring import read_text
 from trionitro.proxy._addresses import SpecialRange, literal_address
-from trionitro.proxy._allowlist_file import Entry, read_entries
 from trionitro.proxy._rules import Attempt, ExactName, Network, Rule, as_name
+
+if TYPE_CHECKING:
+    from trionitro.proxy._allowlist_file import Entry
 
 __all__ = ["NO_ALLOWLIST", "Allowlist", "Decision", "Rule", "TargetPolicy"]
 
@@ -148,6 +150,9 @@ class Allowlist(TargetPolicy):
           ConfigError: for the first thing that is wrong.
 
         """
+        # Whoever starts a program without an allowlist needn't wait for YAML.
+        from trionitro.proxy._allowlist_file import read_entries  # noqa: PLC0415
+
         entries = read_entries(text, source=source)
         return cls(source, tuple(map(_parse_rule, range(len(entries)), entries)))
 
