@@ -60,7 +60,7 @@ class Cost:
 
 def run(rounds: int, seconds: float) -> None:
     """Measure, and print a table."""
-    print(", ".join(f"{name} {value}" for name, value in machine.describe().items()))
+    print(machine.heading())
     with _verifiers() as verifiers:
         costs: dict[str, list[Cost]] = {name: [] for name in verifiers}
         for _ in range(rounds):

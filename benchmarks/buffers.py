@@ -11,7 +11,6 @@ have the same, set before there is a connection, because later is too late.
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import resource
@@ -23,9 +22,10 @@ from typing import Final
 
 import attrs
 
-from benchmarks import machine
+from benchmarks import machine, record
 from benchmarks.load_generator import BenchmarkError
 from benchmarks.results import Spread
+from benchmarks.rounds import rotated
 from benchmarks.table import figure
 
 __all__ = ["run"]
@@ -70,23 +70,18 @@ class Sample:
 
 def run(rounds: int, mebibytes: int, file: Path | None) -> None:
     """Measure, print a table, and write every sample to ``file``."""
-    described = machine.describe()
-    print(", ".join(f"{name} {value}" for name, value in described.items()))
+    print(machine.heading())
     try:
         samples = list(_measured(rounds, mebibytes))
     except OSError as problem:
         raise BenchmarkError(f"no vsock can be measured here: {problem}") from problem
     print(_table(samples))
-    if file is not None:
-        found = [attrs.asdict(sample) for sample in samples]
-        whole = {"machine": described, "mebibytes": mebibytes, "samples": found}
-        file.write_text(json.dumps(whole, indent=1), encoding="utf-8")
+    record.write(file, mebibytes=mebibytes, samples=samples)
 
 
 def _measured(rounds: int, mebibytes: int) -> Iterator[Sample]:
     for number in range(rounds):
-        first = number % len(_SIZES)
-        for size in _SIZES[first:] + _SIZES[:first]:
+        for size in rotated(_SIZES, number):
             rate, cpu = _measure(size, mebibytes * _MIB)
             yield Sample(size, number, rate, cpu)
 

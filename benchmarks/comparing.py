@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from benchmarks import load_generator, machine, plot, rows, table
+from benchmarks import load_generator, machine, plot, record, rows, table
 from benchmarks.relays import OURS, Relay, built_in_peers
 from benchmarks.results import Line, Spread, summarise
 from benchmarks.rounds import Sample, interleaved
@@ -56,9 +55,12 @@ def run(request: Request) -> None:
     lines = summarise(calm, chosen, OURS.name, names)
     print(table.render(lines, names))
     print(_disturbance(samples))
-    if request.json is not None:
-        record = _record(relays, samples, lines)
-        request.json.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    record.write(
+        request.json,
+        relays={relay.name: " ".join(relay.command) for relay in relays},
+        summary=[_summary(line) for line in lines],
+        samples=samples,
+    )
     if request.svg is not None:
         request.svg.write_text(plot.ratios(lines, names), encoding="utf-8")
 
@@ -86,23 +88,12 @@ def _disturbance(samples: list[Sample]) -> str:
     )
 
 
-def _record(
-    relays: list[Relay], samples: list[Sample], lines: list[Line]
-) -> dict[str, Any]:
-    return {
-        "machine": machine.describe(),
-        "relays": {relay.name: " ".join(relay.command) for relay in relays},
-        "summary": [_summary(line) for line in lines],
-        "samples": [attrs.asdict(sample) for sample in samples],
-    }
-
-
 def _summary(line: Line) -> dict[str, Any]:
     return {
         "row": line.row.name,
         "quantity": line.quantity.key,
         "unit": line.quantity.unit,
-        "ours": line.ours and attrs.asdict(line.ours),
+        "ours": line.ours,
         "is_met": line.is_met,
-        "peers": [attrs.asdict(comparison) for comparison in line.comparisons],
+        "peers": line.comparisons,
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 import resource
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -11,7 +10,7 @@ from typing import Final
 
 import attrs
 
-from benchmarks import growth_plot, load_generator, machine, table
+from benchmarks import growth_plot, load_generator, machine, record, table
 from benchmarks.load_generator import BenchmarkError
 from benchmarks.relays import OURS, running
 from benchmarks.work import Calls, Idle, Values, Work
@@ -93,12 +92,7 @@ def run(json: Path | None, svg: Path | None) -> None:
     print(f"measuring {machine.measured_package()}", file=sys.stderr)
     points = list(measure(program))
     print(render(points))
-    if json is not None:
-        record = {
-            "machine": machine.describe(),
-            "points": [attrs.asdict(point) for point in points],
-        }
-        json.write_text(json_format.dumps(record, indent=1) + "\n", encoding="utf-8")
+    record.write(json, points=points)
     if svg is not None:
         svg.write_text(growth_plot.draw(_curves(points)), encoding="utf-8")
 

@@ -11,7 +11,7 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ["describe", "measured_package"]
+__all__ = ["describe", "heading", "measured_package"]
 
 
 def describe() -> dict[str, str | int]:
@@ -25,6 +25,11 @@ def describe() -> dict[str, str | int]:
         "trio": metadata.version("trio"),
         "trionitro": metadata.version("trionitro"),
     }
+
+
+def heading() -> str:
+    """Describe it in one line."""
+    return ", ".join(f"{name} {value}" for name, value in describe().items())
 
 
 def _first(path: str, pattern: str) -> str:

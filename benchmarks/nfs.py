@@ -12,7 +12,6 @@ notice that all of them end at one server, and use the connection of the first.
 from __future__ import annotations
 
 import contextlib
-import json
 import mmap
 import os
 import shlex
@@ -27,11 +26,12 @@ from typing import Final
 
 import attrs
 
-from benchmarks import machine
+from benchmarks import machine, record
 from benchmarks.load_generator import BenchmarkError
 from benchmarks.nfs_server import exported
 from benchmarks.processes import cpu_seconds, end
 from benchmarks.results import Spread
+from benchmarks.rounds import rotated
 from benchmarks.table import figure
 
 __all__ = ["run"]
@@ -121,8 +121,7 @@ class Sample:
 
 def run(rounds: int, mebibytes: int, file: Path | None) -> None:
     """Measure, print a table, and write every sample to ``file``."""
-    described = machine.describe()
-    print(", ".join(f"{name} {value}" for name, value in described.items()))
+    print(machine.heading())
     line = f"{_EXPORT} 127.0.0.1/32(rw,insecure,no_subtree_check,sync)"
     try:
         with exported(_EXPORT, line, size=f"{4 * mebibytes}m", block=_BLOCK):
@@ -130,16 +129,12 @@ def run(rounds: int, mebibytes: int, file: Path | None) -> None:
     except (OSError, subprocess.CalledProcessError) as problem:
         raise BenchmarkError(f"NFS can't be measured here: {problem}") from problem
     print(_table(samples))
-    if file is not None:
-        found = [attrs.asdict(sample) for sample in samples]
-        whole = {"machine": described, "mebibytes": mebibytes, "samples": found}
-        file.write_text(json.dumps(whole, indent=1), encoding="utf-8")
+    record.write(file, mebibytes=mebibytes, samples=samples)
 
 
 def _measured(rounds: int, mebibytes: int) -> Iterator[Sample]:
     for number in range(rounds):
-        first = number % len(_WAYS)
-        for way in _WAYS[first:] + _WAYS[:first]:
+        for way in rotated(_WAYS, number):
             with _relayed(way) as pids, _mounted(way) as directory:
                 for task, work in _TASKS.items():
                     rate, cpu = _measure(work, directory / "file", mebibytes, pids)

@@ -8,16 +8,16 @@ compared with what it is while the other one rests.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 
-from benchmarks import load_generator, machine, responsiveness_table, table
+from benchmarks import load_generator, machine, record, responsiveness_table, table
 from benchmarks.load_generator import BenchmarkError
 from benchmarks.neighbours import APPLICATIONS, IDLE, LOADS, PLACINGS, Cell, Pair
+from benchmarks.rounds import rotated
 
 __all__ = ["Request", "run"]
 
@@ -49,12 +49,7 @@ def run(request: Request) -> None:
     print(f"measuring {machine.measured_package()}", file=sys.stderr)
     cells = list(_measured(request, program))
     print(responsiveness_table.render(cells))
-    if request.json is not None:
-        record = {
-            "machine": machine.describe(),
-            "cells": [attrs.asdict(cell) for cell in cells],
-        }
-        request.json.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    record.write(request.json, cells=cells)
 
 
 def _measured(request: Request, program: Path) -> Iterator[Cell]:
@@ -67,8 +62,7 @@ def _measured(request: Request, program: Path) -> Iterator[Cell]:
         for placing in request.placings or PLACINGS
     ]
     for number in range(request.rounds):
-        first = len(pairs) * number // request.rounds
-        for pair in pairs[first:] + pairs[:first]:
+        for pair in rotated(pairs, len(pairs) * number // request.rounds):
             what = f"{number}  {pair.load.name}  {pair.application}  {pair.placing}"
             try:
                 cell = pair.measure(program, request.seconds, number)

@@ -7,8 +7,9 @@ So ratios are taken within a round, and only then is their median taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
 
@@ -18,7 +19,9 @@ from benchmarks.relays import Relay, running
 from benchmarks.rows import Row
 from benchmarks.work import Values
 
-__all__ = ["Sample", "interleaved"]
+__all__ = ["Sample", "interleaved", "rotated"]
+
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -43,6 +46,12 @@ class Sample:
     problem: str = ""
 
 
+def rotated(ways: Sequence[T], by: int) -> Sequence[T]:
+    """Begin with another one of ``ways`` each time, all in their order."""
+    first = by % len(ways)
+    return [*ways[first:], *ways[:first]]
+
+
 def interleaved(
     relays: list[Relay], rows: list[Row], rounds: int, program: Path, seconds: float
 ) -> Iterator[Sample]:
@@ -55,8 +64,7 @@ def interleaved(
     failed: set[tuple[str, str]] = set()
     for number in range(rounds):
         for place, row in enumerate(rows):
-            first = (number + place) % len(relays)
-            for relay in relays[first:] + relays[:first]:
+            for relay in rotated(relays, number + place):
                 if (row.name, relay.name) in failed:
                     continue
                 sample = _measure(row, relay, number, program, seconds)
