@@ -54,7 +54,8 @@ def main() -> int:
     if options.command == "benchmarks":
         module = ("benchmarks", *options.arguments)
         return _benchmark(kit, options.wheel, options.limit, module)
-    machine = Machine(kit=kit, devices=(*NSM_DEVICE, *options.arguments))
+    devices = (*NSM_DEVICE, *options.arguments)
+    machine = Machine(kit=kit, root="tmpfs", devices=devices)
     out = options.work.with_name(f"{options.work.name}.out")
     out.mkdir(exist_ok=True)
     return trio.run(_run, machine, options.work, out, options.limit)
@@ -91,7 +92,7 @@ def _test(kit: Kit, wheel: Path, limit: float, arguments: tuple[str, ...]) -> in
         work.mkdir()
         out.mkdir()
         prepare(_PROJECT, wheel, work, pytest_on(arguments))
-        machine = Machine(kit=kit)
+        machine = Machine(kit=kit, root="tmpfs")
         if arguments:
             status = trio.run(_run, machine, work, out, limit)
         else:
@@ -109,7 +110,8 @@ def _benchmark(kit: Kit, wheel: Path, limit: float, module: tuple[str, ...]) -> 
         work.mkdir()
         out.mkdir()
         prepare(_PROJECT, wheel, work, module)
-        status = trio.run(_run, Machine(kit=kit), work, out, limit)
+        machine = Machine(kit=kit, root="tmpfs")
+        status = trio.run(_run, machine, work, out, limit)
         for path in out.glob("*.json"):
             shutil.copy(path, Path.cwd())
     return status

@@ -210,7 +210,7 @@ async def test_a_manifest_boots_to_an_application_with_a_volume(
             code = await enclave.wait()
         *_, exited = await parent.wait_logged("enclave exited", count)
 
-        assert (code, exited["code"]) == (7, 7)
+        assert (code, exited["code"]) == (7, 7), enclave.lines[-1]
         heard = [
             line["line"] for line in parent.lines if line.get("source") == "stdout"
         ]

@@ -46,3 +46,11 @@ def test_a_guest_of_which_nothing_is_wanted_can_write_no_file() -> None:
     command = Machine(kit=KIT).command(Path("initrd"), None)
 
     assert not any("file," in word or "serialport" in word for word in command)
+
+
+def test_a_guest_that_exports_files_has_a_root_that_can_be_exported() -> None:
+    usual = Machine(kit=KIT).command(Path("initrd"), None)
+    server = Machine(kit=KIT, root="tmpfs").command(Path("initrd"), None)
+
+    assert "rootfstype=ramfs" in usual[usual.index("-append") + 1].split()
+    assert "rootfstype=tmpfs" in server[server.index("-append") + 1].split()

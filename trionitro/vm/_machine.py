@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final, final
+from typing import Final, Literal, final
 
 import attrs
 
@@ -24,13 +24,11 @@ _EMULATION: Final = "tcg,thread=multi"
 #: kernel believes them, and emulation takes each byte for itself.
 _EMULATED: Final = "max,-erms,-fsrm,-fsrs,-fzrm"
 
-#: The first line is for everyone, the others spare emulation what only takes time: a
-#: calibration of clocks, waiting for other processors to be quiet, and a root that
-#: could be swapped out, which takes twice as long to fill.
+#: The first line is for everyone, the second spares emulation what only takes time:
+#: a calibration of clocks, and waiting for other processors to be quiet.
 _KERNEL_OPTIONS: Final = (
     *("console=ttyS0", "quiet", "loglevel=4", "panic=-1", "random.trust_cpu=on"),
     *("mitigations=off", "tsc=reliable", "no_timer_check", "rcupdate.rcu_expedited=1"),
-    "rootfstype=ramfs",
 )
 
 
@@ -46,6 +44,8 @@ class Machine:
         ``/dev/kvm`` that is there need not work.
       processors: how many it has.
       memory_mib: how much memory it has; all of its files are in it too.
+      root: the kind of its root file system. ``ramfs`` is filled twice as fast as
+        ``tmpfs``, but can't be exported over NFS, nor can anything below it.
       vsock: the socket of whoever is the device of its vsock, which speaks vhost-user
         as :class:`~trionitro.vsock.VhostUserVsock` does; without one it has none.
       devices: more arguments for QEMU.
@@ -58,6 +58,7 @@ class Machine:
     )
     processors: int = 2
     memory_mib: int = 1024
+    root: Literal["ramfs", "tmpfs"] = "ramfs"
     vsock: Path | None = None
     devices: tuple[str, ...] = NSM_DEVICE
 
@@ -79,7 +80,7 @@ class Machine:
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
             *("-serial", "stdio"),
             *("-kernel", str(self.kit.kernel), "-initrd", str(archive)),
-            *("-append", " ".join(_KERNEL_OPTIONS)),
+            *("-append", " ".join([*_KERNEL_OPTIONS, f"rootfstype={self.root}"])),
             *_port_to(results),
             *self._vsock_device(),
             *self.devices,
