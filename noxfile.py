@@ -107,7 +107,8 @@ def _build(session: nox.Session, directory: Path) -> tuple[Path, Path]:
     """Make the sdist, and the wheel from that sdist; return both."""
     session.run("hatchling", "build", "-t", "sdist", "-d", str(directory))
     (sdist,) = directory.glob("*.tar.gz")
-    session.run("pip", "wheel", "--no-deps", "-w", str(directory), str(sdist))
+    options = ("--no-deps", "--no-build-isolation")
+    session.run("pip", "wheel", *options, "-w", str(directory), str(sdist))
     (wheel,) = directory.glob("*.whl")
     return sdist, wheel
 

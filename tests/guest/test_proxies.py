@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import random
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
+from itertools import chain
 
 import pytest
 import trio
 
 from tests.kernel_vsock import LOCAL
 from tests.proxy.ends import Stream, answer_with_digest, receive_all
-from trionitro import TcpEndpoint, parse_endpoint
+from trionitro import TcpEndpoint, VsockEndpoint, parse_endpoint
 from trionitro.sandbox import run_logged
 from trionitro.vsock import KernelVsock
 
@@ -21,22 +22,22 @@ from trionitro.vsock import KernelVsock
 REQUEST = random.Random(1).randbytes(2**20)
 DIGEST = hashlib.sha256(REQUEST).digest()
 
-#: The vsock's ports: the target's, and a proxy's.
-TARGET, PROXY = 9000, 8000
+#: The vsock's ports: the target's, and the proxies'.
+TARGET, EGRESS, INGRESS, BETWEEN = 9000, 8000, 8001, 8002
 
-StartProxy = Callable[..., Awaitable[str]]
+StartProxy = Callable[..., Awaitable[list[str]]]
 
 
 @pytest.fixture(name="start_proxy")
 def _start_proxy(nursery: trio.Nursery) -> StartProxy:
-    """Start a proxy, and return where it listens."""
+    """Start a proxy with some routes, and return where each of them listens."""
 
-    async def start(*args: str) -> str:
-        options = ("--vsock", "kernel", "--log-format", "json")
-        command = [sys.executable, "-m", "trionitro.proxy", *args, *options]
+    async def start(*routes: tuple[str, str], options: Sequence[str] = ()) -> list[str]:
+        words = (*chain(*routes), *options, "--vsock", "kernel", "--log-format", "json")
+        command = [sys.executable, "-m", "trionitro.proxy", *words]
         logged = await nursery.start(partial(run_logged, command))
-        (line,) = await logged.wait_logged("listening")
-        return str(line["listen"])
+        lines = await logged.wait_logged("listening", len(routes))
+        return [str(line["listen"]) for line in lines]
 
     return start
 
@@ -69,67 +70,54 @@ async def connect(endpoint: str) -> Stream:
     match parse_endpoint(endpoint):
         case TcpEndpoint(host=host, port=port):
             return await trio.open_tcp_stream(host, port)
-        case _:
-            return await KernelVsock().open_stream(LOCAL, PROXY)
+        case VsockEndpoint(port=port):
+            return await KernelVsock().open_stream(LOCAL, port)
+        case other:
+            raise AssertionError(other)
 
 
-async def test_the_parents_half_from_the_enclave_to_the_outside(
-    start_proxy: StartProxy, tcp_target: str
+async def test_a_request_is_answered_in_every_direction(
+    start_proxy: StartProxy, tcp_target: str, vsock_target: str
 ) -> None:
-    proxy = await start_proxy(f"vsock://:{PROXY}", tcp_target)
+    """By one half alone, and by both in a row."""
+    out, between, to_parent, into = await start_proxy(
+        (f"vsock://:{EGRESS}", tcp_target),
+        (f"vsock://:{BETWEEN}", vsock_target),
+        ("tcp://127.0.0.1:0", vsock_target),
+        ("tcp://127.0.0.1:0", f"vsock://{LOCAL}:{INGRESS}"),
+    )
+    (from_inside, _) = await start_proxy(
+        ("tcp://127.0.0.1:0", f"vsock://{LOCAL}:{EGRESS}"),
+        (f"vsock://:{INGRESS}", tcp_target),
+    )
+    ways = {
+        "the parent's half, from the enclave to the outside": out,
+        "the parent's half, between two enclaves": between,
+        "the enclave's half, from inside to the parent": to_parent,
+        "both halves, on the way out": from_inside,
+        "both halves, on the way in": into,
+    }
 
-    assert await ask(await connect(proxy)) == DIGEST
-
-
-async def test_the_enclaves_half_from_inside_to_the_parent(
-    start_proxy: StartProxy, vsock_target: str
-) -> None:
-    proxy = await start_proxy("tcp://127.0.0.1:0", vsock_target)
-
-    assert await ask(await connect(proxy)) == DIGEST
-
-
-async def test_both_halves_in_a_row_on_the_way_out(
-    start_proxy: StartProxy, tcp_target: str
-) -> None:
-    await start_proxy(f"vsock://:{PROXY}", tcp_target)
-    enclave = await start_proxy("tcp://127.0.0.1:0", f"vsock://{LOCAL}:{PROXY}")
-
-    assert await ask(await connect(enclave)) == DIGEST
-
-
-async def test_both_halves_in_a_row_on_the_way_in_for_many_at_once(
-    start_proxy: StartProxy, tcp_target: str
-) -> None:
-    """An ingress: the parent's half listens on TCP, the enclave's on the vsock."""
-    await start_proxy(f"vsock://:{PROXY}", tcp_target)
-    parent = await start_proxy("tcp://127.0.0.1:0", f"vsock://{LOCAL}:{PROXY}")
-
-    answers: list[bytes] = []
+    answers = {way: await ask(await connect(end)) for way, end in ways.items()}
+    at_once = []
     async with trio.open_nursery() as nursery:
+
+        async def one() -> None:
+            at_once.append(await ask(await connect(into)))
+
         for _ in range(10):
-
-            async def one() -> None:
-                answers.append(await ask(await connect(parent)))
-
             nursery.start_soon(one)
 
-    assert answers == [DIGEST] * 10
-
-
-async def test_a_parent_between_two_enclaves(
-    start_proxy: StartProxy, vsock_target: str
-) -> None:
-    proxy = await start_proxy(f"vsock://:{PROXY}", vsock_target)
-
-    assert await ask(await connect(proxy)) == DIGEST
+    assert answers == dict.fromkeys(ways, DIGEST)
+    assert at_once == [DIGEST] * 10
 
 
 async def test_only_an_allowed_cid_is_served(
     start_proxy: StartProxy, tcp_target: str
 ) -> None:
     """The peer's CID is what the kernel says, and not what the peer does."""
-    proxy = await start_proxy(f"vsock://:{PROXY}", tcp_target, "--allow-cid", "16")
+    route = (f"vsock://:{EGRESS}", tcp_target)
+    (proxy,) = await start_proxy(route, options=("--allow-cid", "16"))
 
     async with await connect(proxy) as stream:
         assert await stream.receive_some(1) == b""
@@ -138,8 +126,7 @@ async def test_only_an_allowed_cid_is_served(
 async def test_an_allowed_cid_is_served(
     start_proxy: StartProxy, tcp_target: str
 ) -> None:
-    proxy = await start_proxy(
-        f"vsock://:{PROXY}", tcp_target, "--allow-cid", str(LOCAL)
-    )
+    route = (f"vsock://:{EGRESS}", tcp_target)
+    (proxy,) = await start_proxy(route, options=("--allow-cid", str(LOCAL)))
 
     assert await ask(await connect(proxy)) == DIGEST

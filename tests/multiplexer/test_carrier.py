@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import socket
@@ -31,6 +30,9 @@ from trionitro._multiplexer import Carrier, _carrier, carry
 from trionitro._multiplexer._lanes import Lanes
 from trionitro.testing import cancel_at_every_step
 
+#: Two, so that one of them is without its leader; each doubles the number of steps.
+FLOWS = 1 if "TRIONITRO_GUEST" in os.environ else 2
+
 
 @pytest.mark.parametrize("kind", SOCKETS, ids=lambda kind: kind.name)
 @on_each
@@ -40,7 +42,7 @@ def test_bulk_may_be_cancelled_anywhere(
     async def scenario() -> None:
         lanes = use(make_lanes)
         try:
-            async with carrying(kind, 2) as carried:
+            async with carrying(kind, FLOWS) as carried:
                 for one in carried:
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(one.client.send_all, bytes(2**19))
@@ -59,10 +61,8 @@ def test_bulk_may_be_cancelled_anywhere(
                 assert lanes.bulk.mover.any_flow() is None
                 assert not lanes.bulk.is_running
 
-    gc.collect()
     before = open_descriptors()
     assert cancel_at_every_step(scenario) > 20
-    gc.collect()
     assert open_descriptors() == before
 
 
@@ -229,11 +229,9 @@ def test_a_run_that_ends_in_an_error_leaves_no_descriptor(
                 await clog(one.client)
             raise RuntimeError("enough")
 
-    gc.collect()
     before = open_descriptors()
     with pytest.raises(ExceptionGroup):
         trio.run(main)
-    gc.collect()
     assert open_descriptors() == before
 
 
@@ -375,8 +373,6 @@ def test_a_carrier_may_be_cancelled_anywhere() -> None:
             with trio.CancelScope(shield=True):
                 await hang_up(*many)
 
-    gc.collect()
     before = open_descriptors()
     assert cancel_at_every_step(scenario) > 20
-    gc.collect()
     assert open_descriptors() == before
