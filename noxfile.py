@@ -130,18 +130,21 @@ def build(session: nox.Session) -> None:
             session.run("pytest", *session.posargs, env=INSTALLED_ONLY)
 
 
-@nox.session
+@nox.session(reuse_venv=True)
 def guest(session: nox.Session) -> None:
     """Test the wheel on a real kernel, in virtual machines; -- is for pytest in one.
 
     After ``-- benchmarks`` it is what these are told; ``out/FILE.json`` comes here.
 
     """
-    session.install(*PROJECT["build-system"]["requires"], *_group("tests"))
+    requirements = PROJECT["project"]["dependencies"]
+    tools = PROJECT["build-system"]["requires"]
+    session.install(*requirements, *tools, *_group("tests"))
     what, arguments = "test", session.posargs
     if arguments[:1] == ["benchmarks"]:
         what, *arguments = arguments
     with tempfile.TemporaryDirectory(prefix="trionitro-guest-") as directory:
         _, wheel = _build(session, Path(directory))
-        session.install(str(wheel))
+        # Of the same version as the one before, which pip would keep.
+        session.install("--force-reinstall", "--no-deps", str(wheel))
         session.run("python", "-m", "guestkit", what, str(wheel), *arguments)

@@ -12,7 +12,11 @@ import trio
 
 __all__ = ["OUTSIDE", "test_outside"]
 
-OUTSIDE: Final = ("tests/vm", "tests/vsock/vhost_user/test_qemu.py")
+#: Those that boot guests; what else is beside them needs none, and is in every run.
+OUTSIDE: Final = (
+    *("tests/vm/test_real_guest.py", "tests/vm/test_two_guests.py"),
+    "tests/vsock/vhost_user/test_qemu.py",
+)
 
 #: The package under test is the one that is installed, and guests are to be booted.
 _ENVIRONMENT: Final = {"PYTHONSAFEPATH": "1", "TRIONITRO_TEST_VM": "1"}

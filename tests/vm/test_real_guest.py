@@ -184,7 +184,7 @@ async def test_the_example_signs_with_a_key_of_an_attested_kms(directory: Path) 
     manifest = directory / "vm" / "nitro.toml"
     manifest.write_text(manifest.read_text().replace("127.0.0.1:8443", "127.0.0.1:0"))
 
-    async with vm_run(directory, manifest) as run:
+    async with vm_run(directory, "--cpus", "1", manifest) as run:
         await run.wait_for("signing\n")
         ingress = re.search(r"listen=tcp://127.0.0.1:(\d+) forward=vsock", run.err)
         assert ingress is not None
@@ -210,7 +210,8 @@ async def test_a_guest_whose_kernel_crashes_is_an_error(directory: Path) -> None
     manifest.write_text(MANIFEST.format(port=443).replace('user = "nobody"', ""))
     script = "echo about to; sleep 1; echo c > /proc/sysrq-trigger; sleep 1000"
 
-    async with vm_run(directory, manifest, "--", "sh", "-c", script) as run:
+    command = ("sh", "-c", script)
+    async with vm_run(directory, "--cpus", "1", manifest, "--", *command) as run:
         pass
 
     assert run.code == 1
