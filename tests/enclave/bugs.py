@@ -8,7 +8,8 @@ from typing import TypeVar
 import attrs
 import trio
 
-from trionitro.abc import VsockAddress, VsockListener, VsockNetwork, VsockStream
+from tests.wrapped import WrappedStream
+from trionitro.abc import VsockListener, VsockNetwork, VsockStream
 
 __all__ = ["BuggyVsock"]
 
@@ -83,26 +84,9 @@ class _BuggyListener(VsockListener):
         await self.inner.aclose()
 
 
-@attrs.frozen(eq=False)
-class _BuggyStream(VsockStream):
-    inner: VsockStream
+@attrs.define(eq=False)
+class _BuggyStream(WrappedStream):
     bug: Bug
-
-    @property
-    def peer(self) -> VsockAddress:
-        return self.inner.peer
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self.inner.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self.inner.wait_send_all_might_not_block()
-
-    async def send_eof(self) -> None:
-        await self.inner.send_eof()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         return await self.bug.threaten(lambda: self.inner.receive_some(max_bytes))
-
-    async def aclose(self) -> None:
-        await self.inner.aclose()

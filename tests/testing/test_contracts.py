@@ -10,6 +10,7 @@ import attrs
 import pytest
 import trio
 
+from tests.wrapped import WrappedStream
 from trionitro.abc import (
     VMADDR_ANY,
     VsockAddress,
@@ -22,37 +23,11 @@ from trionitro.testing._memory_stream import MemoryVsockStream
 
 
 @attrs.define(eq=False)
-class Stream(VsockStream):
-    """A stream that does what its inner one does; those below do one thing less."""
-
-    inner: VsockStream
-
-    @property
-    def peer(self) -> VsockAddress:
-        return self.inner.peer
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self.inner.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self.inner.wait_send_all_might_not_block()
-
-    async def send_eof(self) -> None:
-        await self.inner.send_eof()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        return await self.inner.receive_some(max_bytes)
-
-    async def aclose(self) -> None:
-        await self.inner.aclose()
-
-
-@attrs.define(eq=False)
 class Listener(VsockListener):
     """A listener that does what its inner one does."""
 
     inner: VsockListener
-    stream: type[Stream]
+    stream: type[WrappedStream]
 
     @property
     def port(self) -> int:
@@ -71,7 +46,7 @@ class Network(VsockNetwork):
 
     inner: MemoryVsock = attrs.field(factory=MemoryVsock)
     listener: type[Listener] = Listener
-    stream: type[Stream] = Stream
+    stream: type[WrappedStream] = WrappedStream
 
     @property
     def cid(self) -> int | None:
@@ -152,12 +127,12 @@ class TakesConnectionsAlong(Listener):
         await super().aclose()
 
 
-class EndsAltogether(Stream):
+class EndsAltogether(WrappedStream):
     async def send_eof(self) -> None:
         await self.aclose()
 
 
-class IsSomebodyElse(Stream):
+class IsSomebodyElse(WrappedStream):
     @property
     def peer(self) -> VsockAddress:
         return VsockAddress(self.inner.peer.cid + 1, self.inner.peer.port)
@@ -191,7 +166,7 @@ class ForgetsCancelledDials(Network):
         return stream
 
 
-class TakesEverything(Stream):
+class TakesEverything(WrappedStream):
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         if len(data) > 2**20:
             await trio.lowlevel.checkpoint()
@@ -199,13 +174,13 @@ class TakesEverything(Stream):
             await super().send_all(data)
 
 
-class LosesBytes(Stream):
+class LosesBytes(WrappedStream):
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await super().send_all(data[: 2**20])
 
 
 @attrs.define(eq=False)
-class NeverEndsTwice(Stream):
+class NeverEndsTwice(WrappedStream):
     ended: bool = False
 
     async def send_eof(self) -> None:
@@ -215,7 +190,7 @@ class NeverEndsTwice(Stream):
         await super().send_eof()
 
 
-class EndsInTheMiddle(Stream):
+class EndsInTheMiddle(WrappedStream):
     async def send_eof(self) -> None:
         try:
             await super().send_eof()
@@ -223,7 +198,7 @@ class EndsInTheMiddle(Stream):
             await trio.lowlevel.checkpoint()
 
 
-class NeverWaits(Stream):
+class NeverWaits(WrappedStream):
     async def wait_send_all_might_not_block(self) -> None:
         assert isinstance(self.inner, MemoryVsockStream)
         if self.inner._outgoing.is_full():
