@@ -1,4 +1,4 @@
-"""Both ends of the control channel and of the logs, over a vsock in memory."""
+"""The control channel, from both of its ends."""
 
 from __future__ import annotations
 
@@ -9,88 +9,32 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from tests.control.ends import (
+    CID,
+    OURS,
+    PORT,
+    THEIRS,
+    Ears,
+    accept_one,
+    enclave_end,
+    enclave_logs,
+    parent_end,
+    parent_logs,
+    state,
+)
 from trionitro import CannotStartError, FramedChannel, encode_frame
 from trionitro._control import (
-    EnclaveControl,
-    EnclaveLogs,
     Exited,
     Heartbeat,
     Hello,
-    Line,
     Lines,
     PairingError,
-    ParentControl,
-    ParentLogs,
-    Phase,
     Purpose,
-    State,
     Stop,
 )
 from trionitro._control._messages import encode_message
 from trionitro.abc import VsockStream
 from trionitro.testing import MemoryVsock, cancel_at_every_step
-
-PORT = 1_617_000
-CID = 16
-OURS, THEIRS = b"o" * 32, b"t" * 32
-
-
-@attrs.define
-class Ears:
-    """Remembers what it is told."""
-
-    heard: list[object] = attrs.field(factory=list)
-    end: trio.Event = attrs.field(factory=trio.Event)
-
-    def paired(self) -> None:
-        """An enclave is there."""
-        self.heard.append("paired")
-
-    def state(self, state: State) -> None:
-        """It came so far."""
-        self.heard.append(state.detail)
-
-    def exited(self, exited: Exited) -> None:
-        """It ended."""
-        self.heard.append(exited)
-        self.end.set()
-
-    def lost(self, reason: str) -> None:
-        """It went."""
-        self.heard.append(f"lost: {reason}")
-        self.end.set()
-
-    def lines(self, lines: Lines) -> None:
-        """It said something."""
-        if lines.dropped:
-            self.heard.append(f"{lines.dropped} dropped")
-        self.heard.extend((line.source, line.text) for line in lines.lines)
-
-
-def parent_end(network: MemoryVsock, ears: Ears, digest: bytes = OURS) -> ParentControl:
-    return ParentControl(
-        network=network, port=PORT, cid=CID, digest=digest, heartbeat=5, listener=ears
-    )
-
-
-def enclave_end(network: MemoryVsock, digest: bytes = OURS) -> EnclaveControl:
-    return EnclaveControl(
-        network=network.at(CID), parent_cid=3, port=PORT, digest=digest, heartbeat=5
-    )
-
-
-def enclave_logs(network: MemoryVsock, buffer: int = 2**16) -> EnclaveLogs:
-    return EnclaveLogs(
-        network=network.at(CID), parent_cid=3, port=PORT, digest=OURS, buffer=buffer
-    )
-
-
-def parent_logs(network: MemoryVsock, ears: Ears) -> ParentLogs:
-    return ParentLogs(network=network, port=PORT, cid=CID, digest=OURS, hear=ears.lines)
-
-
-def state(detail: str) -> State:
-    return State(phase=Phase.BOOTING, detail=detail)
 
 
 async def test_the_parent_hears_each_state_and_the_end() -> None:
@@ -152,11 +96,6 @@ async def test_without_a_parent_the_wait_is_bounded_and_told(
 
     assert trio.current_time() >= 60
     assert capsys.readouterr().out.count("waiting for the parent") == 12
-
-
-async def accept_one(network: MemoryVsock) -> VsockStream:
-    async with await network.open_listener(PORT) as listener:
-        return await listener.accept()
 
 
 @pytest.mark.parametrize(
@@ -372,180 +311,6 @@ async def test_a_port_that_is_taken_is_told() -> None:
     async with await network.open_listener(PORT):
         with pytest.raises(CannotStartError, match=f"vsock://:{PORT} .control"):
             await parent_end(network, Ears()).serve()
-
-
-async def test_lines_arrive_in_order_and_the_last_before_the_end() -> None:
-    network, ears = MemoryVsock(), Ears()
-    logs = enclave_logs(network)
-    async with trio.open_nursery() as nursery:
-        logs.put("boot", b"before anybody is there")
-        nursery.start_soon(logs.serve)
-        await nursery.start(parent_logs(network, ears).serve)
-        for number in range(3):
-            logs.put("application", b"%d" % number)
-
-        assert await logs.finish()
-        nursery.cancel_scope.cancel()
-
-    assert ears.heard == [
-        ("boot", b"before anybody is there"),
-        *(("application", b"%d" % number) for number in range(3)),
-    ]
-
-
-async def test_what_the_buffer_has_no_room_for_is_dropped_and_counted() -> None:
-    network, ears = MemoryVsock(), Ears()
-    logs = enclave_logs(network, buffer=4096)
-    for number in range(1000):
-        logs.put("application", b"%03d" % number + b"x" * 933)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(logs.serve)
-        await nursery.start(parent_logs(network, ears).serve)
-        assert await logs.finish()
-        nursery.cancel_scope.cancel()
-
-    dropped, *lines = ears.heard
-    assert dropped == "996 dropped"
-    assert [line[1][:3] for line in lines] == [b"996", b"997", b"998", b"999"]  # type: ignore[index]
-
-
-async def test_full_batches_of_long_lines_fit_in_messages() -> None:
-    network, ears = MemoryVsock(), Ears()
-    logs = enclave_logs(network, buffer=2**20)
-    lines = [b"x" * size for size in (8192, 8192, 0, 1, 5000, 8192)] + [b""] * 1000
-    for line in lines:
-        logs.put("s" * 32, line)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(logs.serve)
-        await nursery.start(parent_logs(network, ears).serve)
-        assert await logs.finish()
-        nursery.cancel_scope.cancel()
-
-    assert [line[1] for line in ears.heard] == lines  # type: ignore[index]
-
-
-async def test_logs_go_on_when_the_parent_is_back(autojump_clock: MockClock) -> None:
-    network, ears = MemoryVsock(), Ears()
-    logs = enclave_logs(network)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(logs.serve)
-        async with trio.open_nursery() as first_life:
-            await first_life.start(parent_logs(network, Ears()).serve)
-            await trio.sleep(2)
-            first_life.cancel_scope.cancel()
-        await trio.sleep(2)
-        logs.put("application", b"meanwhile")
-        await nursery.start(parent_logs(network, ears).serve)
-        assert await logs.finish()
-        nursery.cancel_scope.cancel()
-
-    assert ears.heard == [("application", b"meanwhile")]
-
-
-async def test_a_batch_that_was_cut_off_is_sent_to_the_next_parent(
-    autojump_clock: MockClock,
-) -> None:
-    network, ears = MemoryVsock(), Ears()
-    logs = enclave_logs(network, buffer=2**20)
-    size, lines = 8000, [b"%08d" % number for number in range(40)]
-    for line in lines:
-        logs.put("application", line.ljust(size))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(logs.serve)
-        async with FramedChannel(await accept_one(network)) as channel:
-            await channel.send(encode_message(Hello(purpose=Purpose.LOGS, digest=OURS)))
-            await wait_all_tasks_blocked()
-        await nursery.start(parent_logs(network, ears).serve)
-        assert await logs.finish()
-        nursery.cancel_scope.cancel()
-
-    heard = [line[1][:8] for line in ears.heard]  # type: ignore[index]
-    first = int(heard[0])
-    assert heard == lines[first:]
-    assert 0 < first <= 2**16 // size  # what the connection itself had room for
-
-
-async def test_a_parent_that_speaks_on_the_port_for_logs_is_left(
-    autojump_clock: MockClock,
-) -> None:
-    network = MemoryVsock()
-    logs = enclave_logs(network)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(logs.serve)
-        async with FramedChannel(await accept_one(network)) as channel:
-            await channel.send(encode_message(Hello(purpose=Purpose.LOGS, digest=OURS)))
-            await channel.receive()
-            await channel.send(encode_message(Stop()))
-
-            with pytest.raises(trio.EndOfChannel):
-                await channel.receive()
-        nursery.cancel_scope.cancel()
-
-
-async def connect_logs(network: MemoryVsock) -> FramedChannel:
-    """Connect as an enclave does that has lines to tell, and be welcome."""
-    channel = FramedChannel(await network.at(CID).open_stream(3, PORT))
-    await channel.send(encode_message(Hello(purpose=Purpose.LOGS, digest=OURS)))
-    await channel.receive()
-    return channel
-
-
-def line(text: bytes) -> bytes:
-    return encode_message(Lines(dropped=0, lines=(Line("application", text),)))
-
-
-async def test_enclaves_that_went_without_a_word_are_in_no_successor_s_way(
-    autojump_clock: MockClock,
-) -> None:
-    """What is connected to a machine that was killed never ends by itself."""
-    network, ears = MemoryVsock(), Ears()
-    async with trio.open_nursery() as nursery:
-        await nursery.start(parent_logs(network, ears).serve)
-        for number in range(20):
-            channel = await connect_logs(network)
-            await channel.send(line(b"%d" % number))
-            await trio.sleep(30)
-        nursery.cancel_scope.cancel()
-
-    assert ears.heard == [("application", b"%d" % number) for number in range(20)]
-
-
-async def test_what_an_enclave_said_before_it_connects_again_is_heard(
-    autojump_clock: MockClock,
-) -> None:
-    network, ears = MemoryVsock(), Ears()
-    async with trio.open_nursery() as nursery:
-        await nursery.start(parent_logs(network, ears).serve)
-        first = await connect_logs(network)
-        await connect_logs(network)
-        await trio.sleep(1)
-
-        await first.send(line(b"late"))
-        await trio.sleep(1)
-        nursery.cancel_scope.cancel()
-
-    assert ears.heard == [("application", b"late")]
-
-
-async def test_a_parent_that_went_without_a_word_is_sent_no_more_lines(
-    autojump_clock: MockClock,
-) -> None:
-    network, ears = MemoryVsock(), Ears()
-    logs = enclave_logs(network)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(logs.serve)
-        channel = FramedChannel(await accept_one(network))
-        await channel.receive()
-        await channel.send(encode_message(Hello(purpose=Purpose.LOGS, digest=OURS)))
-        await wait_all_tasks_blocked()
-
-        logs.hang_up()
-        logs.put("application", b"for who comes next")
-        await nursery.start(parent_logs(network, ears).serve)
-        assert await logs.finish()
-        nursery.cancel_scope.cancel()
-
-    assert ears.heard == [("application", b"for who comes next")]
 
 
 async def test_whoever_wants_to_know_is_told_that_the_parent_is_lost(
