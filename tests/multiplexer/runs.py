@@ -32,9 +32,15 @@ def use(make_lanes: Callable[[], Lanes]) -> Lanes:
     The bulk lane is not found to be starved, whatever else this machine has to do.
 
     """
-    lanes = make_lanes()
+    lanes = use_as_they_are(make_lanes)
     if lanes.bulk is not None:
         lanes.bulk.share.patience = math.inf
+    return lanes
+
+
+def use_as_they_are(make_lanes: Callable[[], Lanes]) -> Lanes:
+    """Have this run use other lanes than it would, of which bulk's may starve."""
+    lanes = make_lanes()
     _carrier._lanes.set(lanes)
     return lanes
 

@@ -22,6 +22,7 @@ from tests.multiplexer.runs import (
     on_each,
     swallow,
     use,
+    use_as_they_are,
 )
 from tests.multiplexer.wires import open_descriptors
 from tests.relay_world import SOCKETS, TCP, UNIX, Kind, break_off, clog
@@ -146,10 +147,14 @@ def flooded(client: socket.socket, server: socket.socket) -> Iterator[None]:
 async def test_other_tasks_have_their_turns_beside_a_flood(
     make_lanes: Callable[[], Lanes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not many bytes are moved between two turns, though the work never ends."""
+    """Not many bytes are moved between two turns, though the work never ends.
+
+    Nor is it for long that few are: the bulk lane starves beside so many turns.
+
+    """
     linger = Lanes._linger
     monkeypatch.setattr(Lanes, "_linger", lambda lanes: linger(lanes) or True)
-    use(make_lanes)
+    use_as_they_are(make_lanes)
     client, left = socket.socketpair()
     right, server = socket.socketpair()
     near, far = map(trio.socket.from_stdlib_socket, (left, right))
@@ -158,13 +163,13 @@ async def test_other_tasks_have_their_turns_beside_a_flood(
     async with trio.open_nursery() as nursery:
         with flooded(client, server), near, far:
             nursery.start_soon(carry, near, far, progress)
-            while turns < 16 or progress.left_to_right < 2**18:
+            while progress.left_to_right < 2**24:
                 await trio.lowlevel.checkpoint()
                 turns += 1
             nursery.cancel_scope.cancel()
             await trio.lowlevel.cancel_shielded_checkpoint()
 
-    assert progress.left_to_right < turns * 2**22
+    assert turns > progress.left_to_right / 2**22
 
 
 # --- Control-C ------------------------------------------------------------------------
