@@ -21,6 +21,7 @@ import trio.abc
 import trio.testing
 
 from tests.kernel_vsock import HAS_LOOPBACK, LOCAL
+from tests.wrapped import WrappedHalfCloseable
 from trionitro import Ending, Progress, Transfer, relay
 from trionitro.abc import VMADDR_ANY, VsockAddress
 from trionitro.testing._memory_stream import Faults, connected_pair
@@ -95,38 +96,11 @@ async def open_lockstep_pair() -> StreamPair:
     return trio.testing.lockstep_stream_pair()
 
 
-@attrs.define(eq=False)
-class HiddenSocket(trio.abc.HalfCloseableStream):
-    """A stream that doesn't show its socket, so that the fast path can't take it."""
-
-    _inner: trio.SocketStream
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Call the inner stream's."""
-        await self._inner.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """Call the inner stream's."""
-        await self._inner.wait_send_all_might_not_block()
-
-    async def send_eof(self) -> None:
-        """Call the inner stream's."""
-        await self._inner.send_eof()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """Call the inner stream's."""
-        return await self._inner.receive_some(max_bytes)
-
-    async def aclose(self) -> None:
-        """Call the inner stream's."""
-        await self._inner.aclose()
-
-
 async def open_hidden_pair() -> StreamPair:
     """Connect two TCP sockets, one of which doesn't show that it is one."""
     near, far = await open_tcp_pair()
     assert isinstance(near, trio.SocketStream)
-    return HiddenSocket(near), far
+    return WrappedHalfCloseable(near), far
 
 
 TCP: Final = Kind("tcp", open_tcp_pair, resets=True)

@@ -1,24 +1,20 @@
-"""A stream around another one, to be given faults."""
+"""A stream around another one, to hide something of it or to be given faults."""
 
 from __future__ import annotations
 
 import attrs
+import trio.abc
 
 from trionitro.abc import VsockAddress, VsockStream
 
-__all__ = ["WrappedStream"]
+__all__ = ["WrappedHalfCloseable", "WrappedStream"]
 
 
 @attrs.define(eq=False)
-class WrappedStream(VsockStream):
-    """A stream that does what its inner one does."""
+class WrappedHalfCloseable(trio.abc.HalfCloseableStream):
+    """A stream that does what its inner one does, and nothing else that one can."""
 
-    inner: VsockStream
-
-    @property
-    def peer(self) -> VsockAddress:
-        """The inner one's."""
-        return self.inner.peer
+    inner: trio.abc.HalfCloseableStream
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send on the inner one."""
@@ -39,3 +35,15 @@ class WrappedStream(VsockStream):
     async def aclose(self) -> None:
         """Close the inner one."""
         await self.inner.aclose()
+
+
+@attrs.define(eq=False)
+class WrappedStream(WrappedHalfCloseable, VsockStream):
+    """A vsock's stream that does what its inner one does."""
+
+    inner: VsockStream
+
+    @property
+    def peer(self) -> VsockAddress:
+        """The inner one's."""
+        return self.inner.peer

@@ -5,16 +5,20 @@ from __future__ import annotations
 import attrs
 import trio
 
+from trionitro import FramedChannel
 from trionitro._control import (
     EnclaveControl,
     EnclaveLogs,
     Exited,
+    Hello,
     Lines,
     ParentControl,
     ParentLogs,
     Phase,
+    Purpose,
     State,
 )
+from trionitro._control._messages import encode_message
 from trionitro.abc import VsockStream
 from trionitro.testing import MemoryVsock
 
@@ -84,3 +88,10 @@ def state(detail: str) -> State:
 async def accept_one(network: MemoryVsock) -> VsockStream:
     async with await network.open_listener(PORT) as listener:
         return await listener.accept()
+
+
+async def say_hello(network: MemoryVsock, purpose: Purpose) -> FramedChannel:
+    """Connect as an enclave does, and say which manifest it has."""
+    channel = FramedChannel(await network.at(CID).open_stream(3, PORT))
+    await channel.send(encode_message(Hello(purpose=purpose, digest=OURS)))
+    return channel

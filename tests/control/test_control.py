@@ -20,6 +20,7 @@ from tests.control.ends import (
     enclave_logs,
     parent_end,
     parent_logs,
+    say_hello,
     state,
 )
 from trionitro import CannotStartError, FramedChannel, encode_frame
@@ -204,11 +205,7 @@ async def test_an_enclave_that_falls_silent_is_lost(autojump_clock: MockClock) -
     network, ears = MemoryVsock(), Ears()
     async with trio.open_nursery() as nursery:
         await nursery.start(parent_end(network, ears).serve)
-        stream = await network.at(CID).open_stream(3, PORT)
-        async with FramedChannel(stream) as channel:
-            hello = Hello(purpose=Purpose.CONTROL, digest=OURS)
-            await channel.send(encode_message(hello))
-
+        async with await say_hello(network, Purpose.CONTROL):
             await ears.end.wait()
         nursery.cancel_scope.cancel()
 
@@ -226,10 +223,7 @@ async def test_an_enclave_that_says_what_is_not_its_to_say_is_lost(
     network, ears = MemoryVsock(), Ears()
     async with trio.open_nursery() as nursery:
         await nursery.start(parent_end(network, ears).serve)
-        stream = await network.at(CID).open_stream(3, PORT)
-        async with FramedChannel(stream) as channel:
-            hello = Hello(purpose=Purpose.CONTROL, digest=OURS)
-            await channel.send(encode_message(hello))
+        async with await say_hello(network, Purpose.CONTROL) as channel:
             await channel.send(encode_message(message))
             await ears.end.wait()
         nursery.cancel_scope.cancel()
@@ -290,11 +284,9 @@ async def test_the_old_one_s_connection_ends_when_a_new_one_is_paired(
     autojump_clock: MockClock,
 ) -> None:
     network, ears = MemoryVsock(), Ears()
-    hello = encode_message(Hello(purpose=Purpose.CONTROL, digest=OURS))
     async with trio.open_nursery() as nursery:
         await nursery.start(parent_end(network, ears).serve)
-        old = FramedChannel(await network.at(CID).open_stream(3, PORT))
-        await old.send(hello)
+        old = await say_hello(network, Purpose.CONTROL)
         await old.receive()
         await nursery.start(enclave_end(network).serve)
 

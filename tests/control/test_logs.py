@@ -7,13 +7,12 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.control.ends import (
-    CID,
     OURS,
-    PORT,
     Ears,
     accept_one,
     enclave_logs,
     parent_logs,
+    say_hello,
 )
 from trionitro import FramedChannel
 from trionitro._control import (
@@ -137,8 +136,7 @@ async def test_a_parent_that_speaks_on_the_port_for_logs_is_left(
 
 async def connect_logs(network: MemoryVsock) -> FramedChannel:
     """Connect as an enclave does that has lines to tell, and be welcome."""
-    channel = FramedChannel(await network.at(CID).open_stream(3, PORT))
-    await channel.send(encode_message(Hello(purpose=Purpose.LOGS, digest=OURS)))
+    channel = await say_hello(network, Purpose.LOGS)
     await channel.receive()
     return channel
 

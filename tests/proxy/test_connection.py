@@ -12,9 +12,11 @@ from pathlib import Path
 import attrs
 import pytest
 import trio
+import trio.abc
 from trio.testing import memory_stream_pair, wait_all_tasks_blocked
 
 from tests.proxy.ends import Stream, echo
+from tests.wrapped import WrappedHalfCloseable
 from trionitro import TcpEndpoint, UnixEndpoint, VsockEndpoint
 from trionitro._unix import open_unix_listener
 from trionitro.abc import VsockAddress, VsockListener, VsockNetwork, VsockStream
@@ -62,10 +64,12 @@ def bug() -> VsockStream:
 
 
 @attrs.define(eq=False)
-class MemoryStream(VsockStream):
+class MemoryStream(WrappedHalfCloseable, VsockStream):
     """A stream that is no socket."""
 
-    near: Stream = attrs.field(factory=lambda: memory_stream_pair()[0])
+    inner: trio.abc.HalfCloseableStream = attrs.field(
+        factory=lambda: memory_stream_pair()[0]
+    )
     is_closed: bool = False
 
     @property
@@ -73,26 +77,10 @@ class MemoryStream(VsockStream):
         """Somebody."""
         return VsockAddress(16, 1)
 
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send."""
-        await self.near.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """Wait."""
-        await self.near.wait_send_all_might_not_block()
-
-    async def send_eof(self) -> None:
-        """Send end-of-file."""
-        await self.near.send_eof()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Receive."""
-        return bytes(await self.near.receive_some(max_bytes))
-
     async def aclose(self) -> None:
         """Close."""
         self.is_closed = True
-        await self.near.aclose()
+        await super().aclose()
 
 
 async def start(nursery: trio.Nursery, proxy: Proxy, route: Route) -> TcpEndpoint:
