@@ -43,9 +43,14 @@ _PYTHON: Final = "/usr/bin/python3.11"
 #: For each test: in emulation everything takes many times as long.
 _SECONDS: Final = 180
 
+#: Those that the tests use, by name: of those that pytest finds by itself it compiles
+#: every module anew, Hypothesis's hundred among them.
+_PLUGINS: Final = ("-p", "trio", "-p", "timeout", "-p", "hypothesispytest")
+
 _RUN: Final = """\
 #!/bin/sh
-export PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1 TRIONITRO_STORM=24
+export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
+export PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1 TRIONITRO_STORM=60
 exec python3 -m {arguments}
 """
 
@@ -80,7 +85,7 @@ def pytest_on(arguments: tuple[str, ...]) -> tuple[str, ...]:
 
     """
     ours = (f"--timeout={_SECONDS}", f"--junit-xml=out/{_JUNIT}")
-    return ("pytest", *ours, *(arguments or SUITE))
+    return ("pytest", *_PLUGINS, *ours, *(arguments or SUITE))
 
 
 def prepare(project: Path, wheel: Path, work: Path, module: tuple[str, ...]) -> None:

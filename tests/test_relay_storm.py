@@ -98,7 +98,7 @@ class Talker:
         size = self.random.choice([100, 2**12, 2**16, 2**20])
         while chunk := await self.stream.receive_some(size):
             self.heard += chunk
-            if len(chunk) > 100 and self.random.random() < 0.05:
+            if self.random.random() < 0.05:
                 await trio.sleep(0.001)
                 size = self.random.choice([2**12, 2**16, 2**20])
 
