@@ -10,7 +10,11 @@ import pytest
 
 @pytest.mark.parametrize("command", ["proxy", "enclave"])
 @pytest.mark.parametrize(
-    "library", ["cryptography", "yaml", "trionitro.kms", "trionitro.vsock._vhost_user"]
+    "library",
+    [
+        *("cryptography", "prometheus_client", "yaml"),
+        *("trionitro.kms", "trionitro.vsock._vhost_user"),
+    ],
 )
 def test_it_is_not_imported_at_the_start(command: str, library: str) -> None:
     program = [sys.executable, "-X", "importtime", "-m", "trionitro", command, "--help"]

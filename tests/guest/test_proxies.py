@@ -79,13 +79,12 @@ async def connect(endpoint: str) -> Stream:
 async def test_a_request_is_answered_in_every_direction(
     start_proxy: StartProxy, tcp_target: str, vsock_target: str
 ) -> None:
-    """By one half alone, and by both in a row; the parent's serves who is allowed."""
+    """By one half alone, and by both in a row."""
     out, between, to_parent, into = await start_proxy(
         (f"vsock://:{EGRESS}", tcp_target),
         (f"vsock://:{BETWEEN}", vsock_target),
         ("tcp://127.0.0.1:0", vsock_target),
         ("tcp://127.0.0.1:0", f"vsock://{LOCAL}:{INGRESS}"),
-        options=("--allow-cid", str(LOCAL)),
     )
     (from_inside, _) = await start_proxy(
         ("tcp://127.0.0.1:0", f"vsock://{LOCAL}:{EGRESS}"),
@@ -122,3 +121,12 @@ async def test_only_an_allowed_cid_is_served(
 
     async with await connect(proxy) as stream:
         assert await stream.receive_some(1) == b""
+
+
+async def test_an_allowed_cid_is_served(
+    start_proxy: StartProxy, tcp_target: str
+) -> None:
+    route = (f"vsock://:{EGRESS}", tcp_target)
+    (proxy,) = await start_proxy(route, options=("--allow-cid", str(LOCAL)))
+
+    assert await ask(await connect(proxy)) == DIGEST

@@ -6,12 +6,15 @@ import httpcore
 import pytest
 import trio
 import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.proxy.ends import Network, StartProxy, echo, receive_all
 from trionitro import Progress, TcpEndpoint
 from trionitro.proxy import Metrics
-from trionitro.proxy._metrics import Outcome
+from trionitro.proxy._metrics import DIAL_BOUNDS, Outcome, Refusal
 
 Samples = dict[tuple[str, ...], float]
 
@@ -133,3 +136,34 @@ def test_bytes_are_counted_while_a_connection_lives_and_after() -> None:
 
     assert (while_open, after) == (5, 5)
     assert parse(metrics.render())[key] == pytest.approx(7)
+
+
+def test_what_never_happened_is_shown_as_zero() -> None:
+    """An alarm on a metric that isn't there yet never goes off."""
+    metrics = Metrics()
+    metrics.add_route("r")
+
+    samples = parse(metrics.render())
+
+    assert set(samples.values()) == {0}
+    labels = {label for _, *labels in samples for label in labels}
+    assert labels >= {*Outcome, *Refusal, "to target", "to client", "+Inf", "10.0"}
+
+
+@given(st.lists(st.floats(0, 20) | st.sampled_from(DIAL_BOUNDS)))
+def test_dials_are_shown_as_prometheus_would_count_them(dials: list[float]) -> None:
+    """Its own histogram is the oracle."""
+    metrics, registry = Metrics(), CollectorRegistry()
+    metrics.add_route("r")
+    oracle = Histogram("trionitro_dial_seconds", "?", ["route"], registry=registry)
+    oracle.labels("r")
+    for seconds in dials:
+        metrics.dialled("r", seconds)
+        oracle.labels("r").observe(seconds)
+
+    ours, theirs = parse(metrics.render()), parse(generate_latest(registry))
+
+    created = ("trionitro_dial_seconds_created",)
+    assert {key: ours[key] for key in theirs if key != created} == {
+        key: value for key, value in theirs.items() if key != created
+    }

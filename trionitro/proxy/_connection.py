@@ -128,7 +128,7 @@ class Connection:
         """Connect to the target; if it can't be, say what becomes of the client."""
         route, around = self.route, self.around
         if (stranger := self._stranger()) is not None:
-            around.metrics.refusals.labels(route.name, Refusal.CID).inc()
+            around.metrics.connection_refused(route.name, Refusal.CID)
             reason = f"CID {stranger} is not admitted (allow_cids)"
             _log.warning("refused", **self._names(), reason=reason)
             return Outcome.REFUSED
@@ -140,7 +140,7 @@ class Connection:
                 observe=self._observe_dial,
             )
         except NotAllowedError as refusal:
-            around.metrics.refusals.labels(route.name, Refusal.ALLOWLIST).inc()
+            around.metrics.connection_refused(route.name, Refusal.ALLOWLIST)
             _log.warning("refused", **self._names(), reason=str(refusal))
             return Outcome.REFUSED
         except DialError as problem:

@@ -1,29 +1,27 @@
-"""What a proxy counts, and how Prometheus reads it."""
+"""What a proxy counts."""
 
 from __future__ import annotations
 
 import enum
-import functools
-from collections import Counter
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections import Counter, defaultdict
 from typing import Final
 
 import attrs
 import trio.abc
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
-from prometheus_client import Counter as CounterMetric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.metrics_core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    Metric,
-)
-from prometheus_client.registry import Collector
 
-from trionitro._http_server import HttpRequest, HttpResponse, answer_http
 from trionitro._transfer import Progress
 
-__all__ = ["Metrics", "Outcome", "Refusal"]
+__all__ = ["DIAL_BOUNDS", "DIRECTIONS", "Dials", "Metrics", "Outcome", "Refusal"]
+
+#: What the two counts of a :class:`Progress` are called: the client is on the left.
+DIRECTIONS: Final = ("to target", "to client")
+
+#: Seconds; those that Prometheus' own libraries have where nobody says otherwise.
+DIAL_BOUNDS: Final = (
+    *(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75),
+    *(1.0, 2.5, 5.0, 7.5, 10.0),
+)
 
 
 class Outcome(enum.StrEnum):
@@ -47,46 +45,23 @@ class Refusal(enum.StrEnum):
 
 
 @attrs.define(eq=False)
-class _Connections(Collector):
-    """Connections and their bytes, by route, counted while they are still open.
+class Dials:
+    """How long attempts to reach a target took.
 
     Attributes:
-      routes: the routes there are.
-      open: the route of each open connection, by how far it is.
-      finished: bytes of those that have ended, by route and direction.
+      counts: how many took no longer than each of :data:`DIAL_BOUNDS`, but longer than
+        the one before; the last is of those that took longer than all.
+      seconds: of all of them together.
 
     """
 
-    routes: set[str] = attrs.field(factory=set)
-    open: dict[Progress, str] = attrs.field(factory=dict)
-    finished: Counter[tuple[str, str]] = attrs.field(factory=Counter)
+    counts: list[int] = attrs.field(factory=lambda: [0] * (len(DIAL_BOUNDS) + 1))
+    seconds: float = 0.0
 
-    def collect(self) -> Iterable[Metric]:
-        number = GaugeMetricFamily(
-            "trionitro_connections_open",
-            "Connections open now, by route.",
-            labels=["route"],
-        )
-        size = CounterMetricFamily(
-            "trionitro_bytes",
-            "Bytes passed on, by route and direction.",
-            labels=["route", "direction"],
-        )
-        numbers = Counter(dict.fromkeys(self.routes, 0))
-        numbers.update(self.open.values())
-        sizes = self.finished.copy()
-        for progress, route in self.open.items():
-            for direction, passed_on in zip(_DIRECTIONS, progress.counts, strict=True):
-                sizes[route, direction] += passed_on
-        for route, count in sorted(numbers.items()):
-            number.add_metric([route], count)
-        for labels, total in sorted(sizes.items()):
-            size.add_metric(labels, total)
-        return number, size
-
-
-#: What the two counts of a :class:`Progress` are called: the client is on the left.
-_DIRECTIONS: Final = ("to target", "to client")
+    def observe(self, seconds: float) -> None:
+        """Count one attempt."""
+        self.counts[bisect_left(DIAL_BOUNDS, seconds)] += 1
+        self.seconds += seconds
 
 
 @attrs.define(eq=False)
@@ -94,82 +69,58 @@ class Metrics:
     """The counts of one proxy process, for all of its routes.
 
     Attributes:
-      total: connections ended, by outcome (:class:`Outcome`).
-      dial_seconds: how long each attempt to reach a target took, failed ones too.
-      refusals: connections refused, by reason (:class:`Refusal`).
+      dials: how long each attempt to reach a target took, failed ones too, by route.
+      open: the route of each open connection, by how far it is.
+      ended: connections ended, by route and outcome (:class:`Outcome`).
+      passed_on: bytes of those, by route and direction.
+      refused: connections refused, by route and reason (:class:`Refusal`).
 
     """
 
-    _registry: CollectorRegistry = attrs.field(factory=CollectorRegistry)
-    _connections: _Connections = attrs.field(factory=_Connections)
-    total: CounterMetric = attrs.field(init=False)
-    dial_seconds: Histogram = attrs.field(init=False)
-    refusals: CounterMetric = attrs.field(init=False)
-
-    # Looking a label up takes longer than counting.
-    _dial_seconds: dict[str, Histogram] = attrs.field(init=False, factory=dict)
-    _totals: dict[tuple[str, Outcome], CounterMetric] = attrs.field(
-        init=False, factory=dict
-    )
-
-    def __attrs_post_init__(self) -> None:
-        self._registry.register(self._connections)
-        self.total = CounterMetric(
-            "trionitro_connections",
-            "Connections ended, by route and outcome.",
-            ["route", "outcome"],
-            registry=self._registry,
-        )
-        self.dial_seconds = Histogram(
-            "trionitro_dial_seconds",
-            "Seconds that one attempt to reach a target took, by route.",
-            ["route"],
-            registry=self._registry,
-        )
-        self.refusals = CounterMetric(
-            "trionitro_refusals",
-            "Connections refused, by route and reason.",
-            ["route", "reason"],
-            registry=self._registry,
-        )
+    dials: dict[str, Dials] = attrs.field(factory=lambda: defaultdict(Dials))
+    open: dict[Progress, str] = attrs.field(factory=dict)
+    ended: Counter[tuple[str, Outcome]] = attrs.field(factory=Counter)
+    passed_on: Counter[tuple[str, str]] = attrs.field(factory=Counter)
+    refused: Counter[tuple[str, Refusal]] = attrs.field(factory=Counter)
 
     def add_route(self, route: str) -> None:
         """Show ``route`` with zeros before its first connection."""
-        self._connections.routes.add(route)
-        self._dial_seconds[route] = self.dial_seconds.labels(route)
+        self.dials.setdefault(route, Dials())
         for outcome in Outcome:
-            self._totals[route, outcome] = self.total.labels(route, outcome)
+            self.ended[route, outcome] += 0
+        for direction in DIRECTIONS:
+            self.passed_on[route, direction] += 0
         for reason in Refusal:
-            self.refusals.labels(route, reason)
+            self.refused[route, reason] += 0
 
     def dialled(self, route: str, seconds: float) -> None:
         """Count an attempt to reach a target, and how long it took."""
-        self._dial_seconds[route].observe(seconds)
+        self.dials[route].observe(seconds)
+
+    def connection_refused(self, route: str, reason: Refusal) -> None:
+        """Count a connection that was refused; it ends as any other."""
+        self.refused[route, reason] += 1
 
     def connection_opened(self, route: str, progress: Progress) -> None:
         """Count an open connection, and what its ``progress`` says from now on."""
-        self._connections.open[progress] = route
+        self.open[progress] = route
 
     def connection_ended(self, progress: Progress, outcome: Outcome) -> None:
         """Count its end. What its ``progress`` says now stays counted."""
-        route = self._connections.open.pop(progress)
-        finished = self._connections.finished
-        for direction, size in zip(_DIRECTIONS, progress.counts, strict=True):
-            finished[route, direction] += size
-        self._totals[route, outcome].inc()
+        route = self.open.pop(progress)
+        for direction, size in zip(DIRECTIONS, progress.counts, strict=True):
+            self.passed_on[route, direction] += size
+        self.ended[route, outcome] += 1
 
     def render(self) -> bytes:
         """Return everything in Prometheus' text format."""
-        return generate_latest(self._registry)
+        # Most proxies never show them, and need not load what does at their start.
+        from trionitro.proxy import _exposition  # noqa: PLC0415
+
+        return _exposition.render(self)
 
     async def serve_client(self, stream: trio.abc.Stream) -> None:
         """Answer the requests of one HTTP client: ``GET /metrics``."""
-        await answer_http(stream, functools.partial(_respond, self))
+        from trionitro.proxy import _exposition  # noqa: PLC0415
 
-
-async def _respond(metrics: Metrics, request: HttpRequest) -> HttpResponse:
-    if request.target.partition("?")[0] != "/metrics":
-        return HttpResponse(status=404, body=b"metrics are at /metrics\n")
-    if request.method not in ("GET", "HEAD"):
-        return HttpResponse(status=405, body=b"only GET\n")
-    return HttpResponse(content_type=CONTENT_TYPE_LATEST, body=metrics.render())
+        await _exposition.serve_client(self, stream)
