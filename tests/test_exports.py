@@ -36,6 +36,9 @@ def exports_of(module: str) -> list[str]:
 
 #: Those that are imported when they are wanted, and so are in no namespace before.
 LATE = [
+    ("trionitro.parent", "BrokerConfig"),
+    ("trionitro.parent", "CredentialBroker"),
+    ("trionitro.parent", "run_credential_broker"),
     ("trionitro.vsock", "VhostUserSwitch"),
     ("trionitro.vsock", "VhostUserVsock"),
 ]

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("command", ["proxy", "enclave"])
+@pytest.mark.parametrize("command", ["proxy", "enclave", "parent"])
 @pytest.mark.parametrize(
     "library",
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import structlog
@@ -14,13 +14,14 @@ from trionitro._endpoints import VsockEndpoint
 from trionitro._exceptions import CannotStartError, ConfigError
 from trionitro._listen import open_bound
 from trionitro.abc import VsockNetwork
-from trionitro.kms import CredentialProvider
 from trionitro.manifest import Plan
 from trionitro.parent._collector import Collector
-from trionitro.parent._credentials import CredentialBroker
 from trionitro.parent._launcher import Launcher
 from trionitro.parent._nitro_cli import NitroCli
 from trionitro.proxy import Proxy, ProxyConfig, Surroundings
+
+if TYPE_CHECKING:
+    from trionitro.kms import CredentialProvider
 
 __all__ = ["ParentHalf"]
 
@@ -159,6 +160,9 @@ class ParentHalf:
                 f"{self.collector.name} wants credentials, and there are none to give:"
                 " leave [credentials] out"
             )
+        # Most parents give none, and need not load our KMS at their start.
+        from trionitro.parent._credentials import CredentialBroker  # noqa: PLC0415
+
         broker = CredentialBroker(self.provider, frozenset({cid}))
         bound = await open_bound(VsockEndpoint(None, port), self.network)
         task_status.started()

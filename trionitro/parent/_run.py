@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 import structlog
@@ -23,16 +24,18 @@ from trionitro._exceptions import (
 from trionitro._file_limit import raise_file_limit
 from trionitro._systemd import notify
 from trionitro.abc import VsockNetwork
-from trionitro.kms import CredentialProvider
 from trionitro.manifest import Plan, check_together, read_plan
 from trionitro.parent._half import ParentHalf
+
+if TYPE_CHECKING:
+    from trionitro.kms import CredentialProvider
 
 __all__ = ["ProviderOf", "read_plans", "run_parent"]
 
 _log = structlog.get_logger("trionitro.parent")
 
 #: Finds whose credentials an enclave gets, by ``source`` of ``[credentials]``.
-ProviderOf = Callable[[str], CredentialProvider]
+ProviderOf = Callable[[str], "CredentialProvider"]
 
 
 def read_plans(paths: Sequence[str]) -> dict[str, Plan]:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from trionitro._exceptions import ConfigError
-from trionitro.kms import (
-    ContainerCredentials,
-    CredentialProvider,
-    EnvironmentCredentials,
-    ImdsCredentials,
-    RefreshingCredentials,
-    default_credentials,
-)
+
+if TYPE_CHECKING:
+    from trionitro.kms import CredentialProvider
 
 __all__ = ["provider_of"]
 
@@ -28,19 +24,22 @@ def provider_of(source: str, environ: Mapping[str, str]) -> CredentialProvider:
       ConfigError: if the environment has nothing of the sort.
 
     """
+    # A parent that gives none out starts without our KMS.
+    from trionitro import kms  # noqa: PLC0415
+
     match source:
         case "environment":
-            return EnvironmentCredentials(environ)
+            return kms.EnvironmentCredentials(environ)
         case "container":
-            container = ContainerCredentials.from_environment(environ)
+            container = kms.ContainerCredentials.from_environment(environ)
             if container is None:
                 raise ConfigError(
                     "[credentials] wants those of a container, and there is no"
                     " AWS_CONTAINER_CREDENTIALS_FULL_URI in the environment: set it, or"
                     ' write source = "imds"'
                 )
-            return RefreshingCredentials(container)
+            return kms.RefreshingCredentials(container)
         case "imds":
-            return RefreshingCredentials(ImdsCredentials())
+            return kms.RefreshingCredentials(kms.ImdsCredentials())
         case _:
-            return default_credentials(environ)
+            return kms.default_credentials(environ)
