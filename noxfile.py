@@ -139,7 +139,7 @@ def guest(session: nox.Session) -> None:
     """
     requirements = PROJECT["project"]["dependencies"]
     tools = PROJECT["build-system"]["requires"]
-    session.install(*requirements, *tools, *_group("tests"))
+    session.install(*requirements, *tools, *_group("guest-tests"))
     what, arguments = "test", session.posargs
     if arguments[:1] == ["benchmarks"]:
         what, *arguments = arguments

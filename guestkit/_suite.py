@@ -31,9 +31,6 @@ SUITE: Final = (
     *("tests/test_relay_storm.py", "-k", f"({_WANTED}) and not ({_TWICE})"),
 )
 
-#: Needed by no test that runs in a guest, and unpacked at every start of one.
-_LEFT_OUT: Final = ("boto3", "coverage", "dockerfile-parse", "kubernetes-validate")
-
 #: Where the results are, seen from ``out``.
 _JUNIT: Final = "junit.xml"
 
@@ -70,11 +67,10 @@ class Counts:
 
 
 def requirements_of(project: Path) -> tuple[str, ...]:
-    """Return what the project at ``project`` and its tests require."""
+    """Return what the project at ``project`` and its tests in a guest require."""
     settings = tomllib.loads((project / "pyproject.toml").read_text())
-    groups = settings["dependency-groups"]
-    wanted = [*settings["project"]["dependencies"], *groups["tests"]]
-    return tuple(word for word in wanted if not word.startswith(_LEFT_OUT))
+    tests = settings["dependency-groups"]["guest-tests"]
+    return (*settings["project"]["dependencies"], *tests)
 
 
 def pytest_on(arguments: tuple[str, ...]) -> tuple[str, ...]:
