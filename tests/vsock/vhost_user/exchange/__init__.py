@@ -1,0 +1,1 @@
+"""Tests of the exchange: what a device and one guest say to each other."""
