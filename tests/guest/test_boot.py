@@ -221,6 +221,7 @@ async def test_a_manifest_boots_to_an_application_with_a_volume(
         steps = check_boot(enclave, parent)
         for name, seconds in steps.items():
             record_testsuite_property(f"boot {count}: {name}", seconds)
+    await parent.wait_logged("ready")
     parent.process.send_signal(signal.SIGTERM)
 
     assert await parent.wait() == 0

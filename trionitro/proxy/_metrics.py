@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import Counter
 from typing import Final
 
 import attrs
@@ -77,7 +77,7 @@ class Metrics:
 
     """
 
-    dials: dict[str, Dials] = attrs.field(factory=lambda: defaultdict(Dials))
+    dials: dict[str, Dials] = attrs.field(factory=dict)
     open: dict[Progress, str] = attrs.field(factory=dict)
     ended: Counter[tuple[str, Outcome]] = attrs.field(factory=Counter)
     passed_on: Counter[tuple[str, str]] = attrs.field(factory=Counter)
